@@ -13,7 +13,7 @@ use crate::denial::Denial;
 use crate::http::{Authority, Document, LocalReply, RequestHead};
 use crate::overrides::Overrides;
 use crate::rules::{Rule, Rules};
-use crate::token::{Found, ProviderId, Rejection, Verified};
+use crate::token::{Found, Provider, ProviderId, Rejection, Verified};
 
 /// The path of the documents (RFC 9728 section 3): this, followed by the path of the
 /// resource.
@@ -137,6 +137,16 @@ impl Resource {
         };
         reply.with_header("access-control-allow-origin", "*")
     }
+}
+
+/// The audiences of which a token must have one: those of the resource that the request is
+/// for, else those of its provider. `None` if it may have any.
+pub fn accepted_audiences<'a>(
+    resource: Option<&'a Resource>,
+    provider: &'a Provider,
+) -> Option<&'a [String]> {
+    let audiences = resource.map(|resource| &resource.audiences);
+    audiences.or(provider.audiences.as_ref()).map(Vec::as_slice)
 }
 
 /// The methods for the documents.

@@ -1,15 +1,20 @@
 //! What was found in a token, beside what was expected, check by check.
 //!
 //! The gateway decides, and ends at the first check that fails. An operator wants to see
-//! both sides of all of them, and times that can be read.
+//! both sides of all of them, and times that can be read. Whether a check passes, and what
+//! it is made against, the gateway's own code says; here it is only put into words.
 
+use gatepass::event::Trace;
+use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
-use gatepass::json::Document;
-use gatepass::json::Json;
-use gatepass::pipeline::Settings;
-use gatepass::rules::{Access, Requirements};
+use gatepass::json::{Document, Json};
+use gatepass::pipeline::Pipeline;
+use gatepass::rules::Requirements;
 use gatepass::time::{Span, UnixTime};
-use gatepass::token::{ClaimRule, ClaimTest, Issuance, Provider, Scopes, Untrusted, numeric_date};
+use gatepass::token::{
+    Audience, ClaimRule, ClaimTest, EVENTS_CLAIM, Provider, Rejection, Scopes, Untrusted,
+    numeric_date, refuse_events,
+};
 use serde_json::{Map, Value, json};
 
 use crate::time::date;
@@ -43,49 +48,73 @@ impl Comparison {
     }
 }
 
-/// The checks of a token, and those of the rule that a request falls under.
-pub fn all(
-    settings: &Settings,
-    head: &RequestHead,
-    token: &[u8],
-    now: UnixTime,
-) -> Vec<Comparison> {
-    let Ok(token) = Untrusted::parse(token, usize::MAX) else { return Vec::new() };
-    let claims = token.unverified_claims().to_map();
-    let mut list = List { claims: &claims, found: Vec::new() };
-    let issuers = settings.providers.iter().filter_map(|(provider, _)| match &provider.issuance {
-        Issuance::Issuer(issuer) => Some((provider, issuer)),
-        _ => None,
-    });
-    let issuers: Vec<_> = issuers.collect();
-    let own = issuers.iter().find(|(_, issuer)| issuer.is_named_by(list.claims));
-    let known: Vec<_> = match own {
-        Some((_, issuer)) => vec![issuer.text()],
-        None => issuers.iter().map(|(_, issuer)| issuer.text()).collect(),
-    };
-    if !known.is_empty() {
-        list.is_one_of("issuer", list.texts("iss"), own.is_some(), &known);
+/// What a token was checked for.
+pub struct Checked<'a> {
+    /// The gateway that decided.
+    pub gateway: &'a Pipeline,
+    /// The request.
+    pub head: &'a RequestHead,
+    /// How far it got, by which rule and for which resource.
+    pub trace: &'a Trace,
+    /// The keys of the token's provider, as far as they are given.
+    pub keys: Option<&'a Value>,
+    /// Whether its claims are those of an introspection response.
+    pub is_introspected: bool,
+    /// When.
+    pub now: UnixTime,
+}
+
+impl Checked<'_> {
+    /// The checks of a token, each by itself: those of its provider, and those of the
+    /// request's rule.
+    pub fn all(&self, token: &[u8]) -> Vec<Comparison> {
+        let Ok(token) = Untrusted::parse(token, usize::MAX) else { return Vec::new() };
+        let claims = token.unverified_claims().to_map();
+        let mut list = List { claims: &claims, found: Vec::new() };
+        let own = self.gateway.provider_of(&token);
+        let issuers: Vec<_> =
+            self.gateway.providers().iter().filter(|it| it.issuer().is_some()).collect();
+        let known: Vec<_> = match &own {
+            Some(provider) => provider.issuer().into_iter().collect(),
+            None => issuers.iter().filter_map(|provider| provider.issuer()).collect(),
+        };
+        if !known.is_empty() {
+            list.is_one_of("issuer", list.texts("iss"), own.is_some(), &known);
+        }
+        // Of one provider alone it is clear whose token it should be.
+        let only = || issuers.first().filter(|_| issuers.len() == 1).copied();
+        let Some(provider) = own.as_ref().or_else(only) else { return list.found };
+        list.header(provider, &token);
+        if let Some(key) = token.key_id().zip(self.keys).and_then(|(own, keys)| key(own, keys)) {
+            list.found.push(key);
+        }
+        // The owner of a credential is trusted about few of its claims.
+        let is_whole = provider.issuer().is_some() && !self.is_introspected;
+        let requirements = match is_whole {
+            true => self.gateway.requirements_of(RequestId::default(), self.head, self.trace),
+            false => Vec::new(),
+        };
+        if !self.is_introspected {
+            let is_own = self.trace.resource.is_some();
+            let check = if is_own { "audience, of the resource," } else { "audience" };
+            let accepted = self.gateway.audiences_of(self.trace, provider);
+            list.audience(accepted.map(|accepted| (check, accepted)), &requirements);
+        }
+        list.times(provider, &token, self.now);
+        if is_whole {
+            list.rules("claim", provider.required_claims.iter());
+        }
+        for it in requirements {
+            list.scopes(it);
+            let of_token = |rule: &&ClaimRule| !self.gateway.is_decided_by_user_info(&rule.path);
+            list.rules("claim", it.claims.iter().filter(of_token));
+        }
+        list.found
     }
-    // Of one provider alone it is clear whose token it should be.
-    let only = issuers.first().filter(|_| issuers.len() == 1);
-    let Some((provider, _)) = own.or(only) else { return list.found };
-    list.header(provider, &token);
-    let rule = settings.rules.find(head).ok().flatten().map(|(_, rule)| &rule.access);
-    let requirements = match rule {
-        Some(Access::Requires(requirements)) => Some(&**requirements),
-        _ => None,
-    };
-    list.audience(provider, requirements);
-    list.times(provider, now);
-    list.rules("claim", &provider.required_claims, true);
-    if let Some(requirements) = requirements {
-        list.requirements(requirements);
-    }
-    list.found
 }
 
 /// The key that a token names, beside those of a key set.
-pub fn key(own: &str, jwks: &Value) -> Option<Comparison> {
+fn key(own: &str, jwks: &Value) -> Option<Comparison> {
     let keys = jwks.get("keys").and_then(Value::as_array)?;
     let known: Vec<_> = keys.iter().filter_map(|key| key.get("kid")?.as_str()).collect();
     if known.is_empty() {
@@ -134,93 +163,74 @@ impl List<'_> {
     }
 
     fn header(&mut self, provider: &Provider, token: &Untrusted<'_>) {
-        let typ = token.typ().map(str::to_ascii_lowercase);
-        let typ = typ.as_deref().map(|typ| typ.strip_prefix("application/").unwrap_or(typ));
-        let (passes, expected) = match &provider.token_types {
+        let expected = match &provider.token_types {
+            _ if provider.issuer().is_none() => "anything but a type of the gateway".to_owned(),
             Some(types) => {
-                let passes = types.iter().any(|it| it.as_deref() == typ);
                 let named = quoted(types.iter().flatten().map(String::as_str));
                 let nothing = if types.contains(&None) { "nothing, or " } else { "" };
-                (passes, format!("{nothing}one of {named}"))
+                format!("{nothing}one of {named}")
             }
-            None => {
-                let passes = typ.is_none_or(|typ| ["jwt", "at+jwt"].contains(&typ));
-                (passes, "nothing, \"JWT\" or \"at+jwt\"".to_owned())
-            }
+            None => "nothing, \"JWT\" or \"at+jwt\"".to_owned(),
         };
         let found = shown(&Vec::from_iter(token.typ().map(str::to_owned)));
-        self.add("type", passes, found, ("is", "is not"), expected);
+        self.add("type", provider.check_type(token).is_ok(), found, ("is", "is not"), expected);
+        if refuse_events(token.unverified_claims()).is_err() {
+            let found = self.raw(EVENTS_CLAIM);
+            self.add(EVENTS_CLAIM, false, found, ("is", "is not"), "absent".to_owned());
+        }
         let accepted: Vec<_> = provider.algorithms.iter().map(|it| it.name()).collect();
-        let own = token.algorithm_name();
-        self.is_one_of("algorithm", vec![own.to_owned()], accepted.contains(&own), &accepted);
+        let own = vec![token.algorithm_name().to_owned()];
+        self.is_one_of("algorithm", own, provider.check_algorithm(token).is_ok(), &accepted);
     }
 
-    fn audience(&mut self, provider: &Provider, requirements: Option<&Requirements>) {
-        let of_rule = requirements.map(|it| it.audiences.as_slice()).unwrap_or_default();
-        let lists = [provider.audiences.as_deref().unwrap_or_default(), of_rule];
-        for (list, check) in lists.into_iter().zip(["audience", "audience, of the rule,"]) {
-            if list.is_empty() {
+    /// `aud`, by the provider or the resource (`own`), and by the rules.
+    fn audience(&mut self, own: Option<(&str, &[String])>, requirements: &[&Requirements]) {
+        let of_rules = requirements.iter().map(|it| it.audiences.as_slice());
+        let of_rules = of_rules.filter(|accepted| !accepted.is_empty());
+        let of_rules = of_rules.map(|accepted| ("audience, of the rule,", accepted));
+        let audience = Audience::of(self.claims);
+        for (check, accepted) in own.into_iter().chain(of_rules) {
+            let texts: Vec<_> = accepted.iter().map(String::as_str).collect();
+            self.is_one_of(check, self.texts("aud"), audience.check(accepted).is_ok(), &texts);
+        }
+    }
+
+    fn times(&mut self, provider: &Provider, token: &Untrusted<'_>, now: UnixTime) {
+        let skew = provider.clock_skew;
+        for (check, result) in provider.inspect_times(token.unverified_claims(), now) {
+            let passes = result.is_ok();
+            if check == "lifetime" {
+                self.lifetime(provider, passes, now);
                 continue;
             }
-            let found = self.texts("aud");
-            let accepted: Vec<_> = list.iter().map(String::as_str).collect();
-            let passes = found.iter().any(|it| accepted.contains(&it.as_str()));
-            self.is_one_of(check, found, passes, &accepted);
+            let is_date =
+                !matches!(result, Err(Rejection::ClaimMalformed(_) | Rejection::ClaimMissing(_)));
+            let time = numeric_date(self.claims, check).ok().flatten().filter(|_| is_date);
+            let (found, relation, expected) = match (time, check) {
+                (Some(exp), "exp") => {
+                    (moment(exp), ("is after", "is not after"), with(now, skew, "less"))
+                }
+                (Some(from), _) => {
+                    (moment(from), ("is not after", "is after"), with(now, skew, "and"))
+                }
+                // It may be missing.
+                (None, _) if passes => continue,
+                (None, _) => (self.raw(check), ("is", "is not"), "seconds since 1970".to_owned()),
+            };
+            self.add(check, passes, found, relation, expected);
         }
     }
 
-    fn times(&mut self, provider: &Provider, now: UnixTime) {
-        let skew = provider.clock_skew;
+    fn lifetime(&mut self, provider: &Provider, passes: bool, now: UnixTime) {
+        let Some(limit) = provider.max_lifetime else { return };
         let at = |claim| numeric_date(self.claims, claim);
-        let (exp, nbf, iat) = (at("exp"), at("nbf"), at("iat"));
-        let early = now.minus(skew);
-        match exp {
-            Ok(Some(exp)) => self.add(
-                "exp",
-                exp > early,
-                moment(exp),
-                ("is after", "is not after"),
-                with(now, skew, "less"),
-            ),
-            Ok(None) if !provider.require_expiration => {}
-            _ => self.add(
-                "exp",
-                false,
-                self.raw("exp"),
-                ("is", "is not"),
-                "seconds since 1970".to_owned(),
-            ),
-        }
-        for (claim, time) in [("nbf", &nbf), ("iat", &iat)] {
-            match time {
-                Ok(Some(time)) => {
-                    let passes = *time <= now.plus(skew);
-                    let relation = ("is not after", "is after");
-                    self.add(claim, passes, moment(*time), relation, with(now, skew, "and"));
-                }
-                Ok(None) => {}
-                Err(_) => self.add(
-                    claim,
-                    false,
-                    self.raw(claim),
-                    ("is", "is not"),
-                    "seconds since 1970".to_owned(),
-                ),
-            }
-        }
-        if let (Ok(Some(exp)), Some(limit)) = (exp, provider.max_lifetime) {
-            let start = iat.ok().flatten().unwrap_or(now);
-            let lifetime = exp.since(start);
-            let found = format!("of {} s", lifetime.as_secs());
-            let expected = format!("{} s", limit.as_secs());
-            self.add(
-                "lifetime",
-                lifetime <= limit,
-                found,
-                ("is at most", "is more than"),
-                expected,
-            );
-        }
+        let (Ok(exp), Ok(iat)) = (at("exp"), at("iat")) else { return };
+        let found = match provider.lifetime(exp, iat, now) {
+            Some(lifetime) => format!("of {} s", lifetime.as_secs()),
+            None => "without end".to_owned(),
+        };
+        let relation = ("is at most", "is more than");
+        self.add("lifetime", passes, found, relation, format!("{} s", limit.as_secs()));
     }
 
     /// A claim as it is.
@@ -228,13 +238,10 @@ impl List<'_> {
         self.claims.get(claim).map_or_else(|| "(none)".to_owned(), cut)
     }
 
-    /// Claims with their conditions. Those of a rule may be in user info instead.
-    fn rules(&mut self, check: &str, rules: &[ClaimRule], are_of_token: bool) {
+    /// Claims with their conditions.
+    fn rules<'r>(&mut self, check: &str, rules: impl Iterator<Item = &'r ClaimRule>) {
         for rule in rules {
             let found = rule.path.find(self.claims).map(Json::to_value);
-            if found.is_none() && !are_of_token {
-                continue;
-            }
             let (relation, expected) = match &rule.test {
                 ClaimTest::Present => (("is", "is not"), "there".to_owned()),
                 ClaimTest::Absent => (("is", "is not"), "absent".to_owned()),
@@ -250,7 +257,7 @@ impl List<'_> {
         }
     }
 
-    fn requirements(&mut self, it: &Requirements) {
+    fn scopes(&mut self, it: &Requirements) {
         let scopes = Scopes::in_claims(&Document::of(self.claims));
         let holds = |scope: &String| scopes.contains(scope);
         let found = || shown(&scopes.to_vec());
@@ -267,7 +274,6 @@ impl List<'_> {
             let expected = quoted(scopes.iter().map(String::as_str));
             self.add("scope", passes, found(), relation, expected);
         }
-        self.rules("claim", &it.claims, false);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use gatepass::bearer::check_form;
 use gatepass::callout::{CalloutReply, ReplyFields};
-use gatepass::event::Event;
+use gatepass::event::{Event, Stage};
 use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::{Pipeline, Settings, Step};
@@ -13,12 +13,12 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{Explain, HostKind, Replies};
 use crate::callouts::Kind;
-use crate::comparison::Comparison;
+use crate::comparison::Checked;
 use crate::configuration::Configuration;
 use crate::explanation::{Exchange, Explanation, TokenForm};
 use crate::failure::Failure;
 use crate::time::moment;
-use crate::{Output, comparison, envoy, report, system};
+use crate::{Output, envoy, report, system};
 
 /// `explain`.
 pub fn run(arguments: &Explain) -> Result<Output, Failure> {
@@ -69,16 +69,11 @@ pub fn decide(
     // Constant, so that the output for a request is reproducible.
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
-    let found = settings.sources.find(&head, false, &|_| false).ok().flatten();
-    let checks = found.as_ref().map(|token| comparison::all(&settings, &head, token, now));
-    let mut explanation = Explanation {
-        checks: checks.unwrap_or_default(),
-        token: found.filter(|token| check_form(token).is_ok()).map(|token| TokenForm::of(&token)),
-        ..Explanation::of((lossy(head.method()), lossy(head.first(":path").unwrap_or_default())))
-    };
+    let request = (lossy(head.method()), lossy(head.first(":path").unwrap_or_default()));
+    let mut explanation = Explanation::of(request);
     let mut gateway = Pipeline::new(settings, configuration.host.traits(), SEED);
     gateway.take_log();
-    let mut step = gateway.begin(RequestId::default(), head, now);
+    let mut step = gateway.begin(RequestId::default(), head.clone(), now);
     loop {
         let (sent, waiting) = match step {
             Step::Await(sent, waiting) => (sent, waiting),
@@ -115,37 +110,47 @@ pub fn decide(
         let Some(outcome) = outcome else { break };
         step = gateway.resume(waiting, &outcome, now);
     }
-    add_key(&mut explanation, document);
+    inspect(&mut explanation, &gateway, &head, document, now);
     let events = gateway.take_log().into_iter();
     let others = events.filter(|event| !matches!(event, Event::Denied(_) | Event::WouldDeny(_)));
     explanation.log = others.map(|event| event.json()).collect();
     Ok(explanation)
 }
 
-fn add_key(explanation: &mut Explanation, document: &Value) {
-    if let Some(key) = named_key(explanation, document) {
-        let after = explanation.checks.iter().position(|it| it.check == "algorithm");
-        explanation.checks.insert(after.map_or(0, |at| at.saturating_add(1)), key);
-    }
+/// Adds the token of the request, and its checks if the gateway got to it.
+fn inspect(
+    explanation: &mut Explanation,
+    gateway: &Pipeline,
+    head: &RequestHead,
+    document: &Value,
+    now: UnixTime,
+) {
+    let trace = &explanation.trace;
+    let Some(token) = gateway.token_in(RequestId::default(), head, trace, now) else { return };
+    explanation.token = check_form(&token).is_ok().then(|| TokenForm::of(&token));
+    let Some(opened) = gateway.unsealed(&token).filter(|_| trace.stage >= Stage::Token) else {
+        return;
+    };
+    let provider = Untrusted::parse(&opened, usize::MAX).ok();
+    let provider = provider.and_then(|token| gateway.provider_of(&token));
+    let keys =
+        provider.as_ref().and_then(|own| keys_of(&own.name, &explanation.callouts, document));
+    let mut kinds = explanation.callouts.iter().filter_map(|exchange| exchange.kind.as_ref());
+    let is_introspected = kinds.any(|kind| *kind == Kind::Introspection);
+    explanation.provider = provider.map(|provider| provider.name.clone());
+    explanation.checks =
+        Checked { gateway, head, trace, keys: keys.as_ref(), is_introspected, now }.all(&opened);
 }
 
-/// The key that the token names, beside those that its issuer has.
-fn named_key(explanation: &Explanation, document: &Value) -> Option<Comparison> {
-    let token = explanation.token.as_ref()?;
-    let own = token.header.get("kid")?.as_str()?;
-    let fetched = explanation.callouts.iter().find_map(|exchange| match exchange {
+/// The keys of a provider, if a reply has them, or the configuration.
+fn keys_of(provider: &str, callouts: &[Exchange], document: &Value) -> Option<Value> {
+    let fetched = callouts.iter().find_map(|exchange| match exchange {
         Exchange {
             kind: Some(Kind::Keys(_)), reply: Some((CalloutReply::Answer(it), _)), ..
         } => serde_json::from_slice::<Value>(&it.body).ok(),
         _ => None,
     });
-    let local = || {
-        let providers = document.get("providers")?.as_object()?.values();
-        let issuer = token.claims.get("iss")?;
-        let mut own = providers.filter(|it| it.get("issuer") == Some(issuer));
-        own.next()?.get("local_jwks").cloned()
-    };
-    comparison::key(own, &fetched.or_else(local)?)
+    fetched.or_else(|| document.get("providers")?.get(provider)?.get("local_jwks").cloned())
 }
 
 /// A reply as a host hands it over: not if it is too long.

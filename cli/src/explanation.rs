@@ -17,6 +17,8 @@ pub struct Explanation {
     pub trace: Trace,
     /// The form of its token.
     pub token: Option<TokenForm>,
+    /// The provider whose token it claims to be.
+    pub provider: Option<String>,
     /// What is in it beside what is expected.
     pub checks: Vec<Comparison>,
     /// Every callout, in order.
@@ -62,6 +64,7 @@ impl Explanation {
             request,
             trace: Trace::default(),
             token: None,
+            provider: None,
             checks: Vec::new(),
             callouts: Vec::new(),
             log: Vec::new(),

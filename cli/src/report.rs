@@ -75,7 +75,7 @@ impl Report<'_> {
             "request": { "method": it.request.0, "path": self.target() },
             "rule": rule,
             "token": token,
-            "provider": self.provider(),
+            "provider": it.provider,
             "checks": it.checks.iter().map(Comparison::json).collect::<Vec<_>>(),
             "steps": steps.collect::<Vec<_>>(),
             "callouts": it.callouts.iter().map(exchange_json).collect::<Vec<_>>(),
@@ -132,7 +132,7 @@ impl Report<'_> {
             }
             None => line("token", "none, or none that can be read"),
         }
-        if let Some(provider) = self.provider() {
+        if let Some(provider) = &it.provider {
             line("provider", provider);
         }
         for (position, check) in it.checks.iter().enumerate() {
@@ -252,14 +252,6 @@ impl Report<'_> {
 
     fn rule(&self, position: usize) -> Option<&Value> {
         self.configuration.document.get("rules")?.get(position)
-    }
-
-    /// The provider that the token says it is from.
-    fn provider(&self) -> Option<&str> {
-        let issuer = self.explanation.token.as_ref()?.claims.get("iss")?;
-        let providers = self.configuration.document.get("providers")?.as_object()?;
-        let mut own = providers.iter().filter(|(_, it)| it.get("issuer") == Some(issuer));
-        own.next().map(|(name, _)| name.as_str())
     }
 
     /// Path and query; values in the query may be tokens.

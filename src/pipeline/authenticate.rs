@@ -20,6 +20,7 @@ use crate::introspection::{IntrospectionAnswer, RefusedFor, completed, is_refere
 use crate::keys::KeySet;
 use crate::metrics::{Cache, CacheUse};
 use crate::refresh::{KeySource, KeySourceId, Lookup, NoFetch, Wanted};
+use crate::resource::accepted_audiences;
 use crate::secret::Secret;
 use crate::session::{Session, VerifiedText};
 use crate::time::UnixTime;
@@ -221,8 +222,7 @@ impl Pipeline {
         let Some(keys) = self.current_keys(id.into(), now) else {
             return Err(self.wait_for_keys(attempt, id.into()));
         };
-        let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
-        let audiences = audiences.map(Vec::as_slice);
+        let audiences = accepted_audiences(resource.as_deref(), &provider);
         let verified = provider
             .verify(id, token, audiences, &keys, &self.crypto, now)
             .map_err(|rejection| self.wait_for_key(attempt, id.into(), said.key_id(), rejection))?;
@@ -344,8 +344,7 @@ impl Pipeline {
         let id = introspection.provider;
         let provider = self.providers.get(id).ok_or(unavailable)?;
         let (now, resource) = (attempt.now, attempt.trace.resource.clone());
-        let audiences = resource.as_ref().map(|it| &it.audiences).or(provider.audiences.as_ref());
-        let audiences = audiences.map(Vec::as_slice);
+        let audiences = accepted_audiences(resource.as_deref(), provider);
         let require_issuer = introspection.endpoint.require_issuer;
         let verified = provider
             .accept_introspected(id, &claims, audiences, require_issuer, now)

@@ -321,7 +321,8 @@ impl Pipeline {
             return Err(denial.into());
         };
         // The token was rejected: the log must not name its alleged holder.
-        attempt.trace = Trace { rule: attempt.trace.rule, ..Trace::default() };
+        let (rule, resource) = (attempt.trace.rule, attempt.trace.resource.take());
+        attempt.trace = Trace { rule, resource, ..Trace::default() };
         attempt.trace.stage = Stage::Token;
         Ok(self.forward_anonymous(sanitized, anonymous))
     }

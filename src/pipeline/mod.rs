@@ -9,6 +9,7 @@
 //! - `published` answers requests for the gateway's own documents.
 //! - `replies` processes the replies to callouts, `tick` does periodic work, and
 //!   `streams` ends requests that outlive their token.
+//! - `inspect` tells what a request was decided by.
 //! - `state` is their shared state, `settings` the parsed configuration, `step` the
 //!   next step of a request.
 
@@ -17,6 +18,7 @@ mod authenticate;
 mod bind;
 mod decide;
 mod identify;
+mod inspect;
 mod login;
 mod published;
 mod replace;

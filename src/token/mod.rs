@@ -37,4 +37,6 @@ pub use self::rejection::{Found, Rejection};
 pub use self::scopes::Scopes;
 pub use self::template::{ClaimTemplate, TemplateError};
 pub use self::verified::{PresentedToken, REVOKED_BY, Verified};
-pub use self::verifier::{EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, check_signature};
+pub use self::verifier::{
+    EVENT_TYPES, EVENTS_CLAIM, IDENTITY_TYPES, OwnTokens, check_signature, refuse_events,
+};

@@ -156,6 +156,11 @@ impl Providers {
         }
     }
 
+    /// All of them, by position.
+    pub fn iter(&self) -> impl Iterator<Item = &Rc<Provider>> {
+        self.providers.iter()
+    }
+
     /// The provider of this name.
     pub fn id_of(&self, name: &str) -> Option<ProviderId> {
         self.providers.iter().position(|provider| provider.name == name).map(ProviderId)

@@ -2,6 +2,7 @@
 //! requirements.
 
 mod own;
+mod times;
 
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::distinct::Distinct;
 use crate::json::{Document, Json, Members};
 use crate::keys::{Algorithm, AlgorithmSet, Crypto, Excerpt, KeyError, KeySet, VerifyingKey};
 use crate::time::UnixTime;
-use crate::token::claims::{Claims, numeric_date, text_of};
+use crate::token::claims::{Claims, text_of};
 use crate::token::verified::Extras;
 use crate::token::{
     Actor, Audience, ClaimPath, Confirmation, Found, Grant, Issuance, Issuer, Provider, ProviderId,
@@ -136,9 +137,14 @@ impl Provider {
     // RFC 8725 section 3.11: "Explicit JWT typing is accomplished by using the "typ" Header
     // Parameter." (R30)
     pub fn check_header(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
-        let algorithm = algorithm_of(token, self.algorithms)?;
+        let algorithm = self.check_algorithm(token)?;
         self.check_type(token)?;
         Ok(algorithm)
+    }
+
+    /// The algorithm of a token, if it is one of this provider's.
+    pub fn check_algorithm(&self, token: &Untrusted<'_>) -> Result<Algorithm, Rejection> {
+        algorithm_of(token, self.algorithms)
     }
 
     /// Whether `typ` is one of this provider's (RFC 8725 section 3.11).
@@ -212,7 +218,7 @@ impl Provider {
         crypto: &Crypto,
         now: UnixTime,
     ) -> Result<Map<String, Value>, Rejection> {
-        let algorithm = algorithm_of(&token, self.algorithms)?;
+        let algorithm = self.check_algorithm(&token)?;
         let typ = token.media_type();
         if typ
             .as_deref()
@@ -401,63 +407,6 @@ impl Provider {
             claims.add_text("sub", key);
         }
     }
-
-    /// Checks `exp`, `nbf` and `iat` (RFC 7519 section 4.1); returns `exp`.
-    // RFC 6750 section 5.2: "the lifetime of the token MUST be limited" (R28)
-    // RFC 7519 section 4.1.4: "identifies the expiration time on or after which the JWT
-    // MUST NOT be accepted for processing" (R23)
-    // RFC 7519 section 4.1.5: "identifies the time before which the JWT MUST NOT be
-    // accepted for processing" (R24)
-    // RFC 7519 section 4.1.6: "identifies the time at which the JWT was issued" (R25)
-    fn check_times(
-        &self,
-        claims: Members<'_>,
-        now: UnixTime,
-    ) -> Result<Option<UnixTime>, Rejection> {
-        let date = |name: &'static str| {
-            numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))
-        };
-        if self.issuer().is_none() {
-            self.check_dates(claims)?;
-        }
-        let (exp, nbf, iat) = (date("exp")?, date("nbf")?, date("iat")?);
-        match exp {
-            Some(exp) if now >= exp.plus(self.clock_skew) => {
-                return Err(Rejection::Expired { exp, now });
-            }
-            None if self.require_expiration => {
-                return Err(Rejection::ClaimMissing("exp".into()));
-            }
-            _ => {}
-        }
-        if iat.is_some_and(|iat| iat.as_millis() < 0) {
-            return Err(Rejection::ClaimMalformed("iat"));
-        }
-        // Owners of credentials have clocks of their own, and Kong never checked this
-        // claim.
-        let issued = iat.filter(|_| self.issuer().is_some());
-        for from in [nbf, issued].into_iter().flatten() {
-            if now < from.minus(self.clock_skew) {
-                return Err(Rejection::NotYetValid { from, now });
-            }
-        }
-        if let Some(limit) = self.max_lifetime
-            && exp.is_none_or(|exp| exp.since(issued.unwrap_or(now)) > limit)
-        {
-            return Err(Rejection::LifetimeExceeded { limit });
-        }
-        Ok(exp)
-    }
-
-    /// Checks all dates at once, those that are required and those that are present.
-    fn check_dates(&self, claims: Members<'_>) -> Result<(), Rejection> {
-        let wanted = [("exp", self.require_expiration), ("nbf", self.require_not_before)];
-        let is_no_date = |(name, required): &(&'static str, bool)| {
-            numeric_date(claims, name).map_or(true, |date| date.is_none() && *required)
-        };
-        let failed: Vec<_> = wanted.into_iter().filter(is_no_date).map(|(name, _)| name).collect();
-        if failed.is_empty() { Ok(()) } else { Err(Rejection::NotDates(failed)) }
-    }
 }
 
 /// The algorithm of a token, if it is one of those `allowed`.
@@ -488,8 +437,8 @@ pub fn check_signature(
     signers.ok_or_else(|| Rejection::KeyUnknown(Found::of(key_id)))?.check(token, crypto)
 }
 
-/// Refuses a token about events.
-fn refuse_events(claims: Members<'_>) -> Result<(), Rejection> {
+/// Refuses a token about events: [`EVENTS_CLAIM`].
+pub fn refuse_events(claims: Members<'_>) -> Result<(), Rejection> {
     if claims.contains_key(EVENTS_CLAIM) {
         Err(Rejection::TypeMismatch(Found::of(Some(EVENTS_CLAIM))))
     } else {

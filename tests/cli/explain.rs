@@ -431,3 +431,135 @@ fn what_was_found_beside_what_was_expected() {
         );
     }
 }
+
+/// What `checks` says is what the gateway decides by: the audiences of the resource, the rule of
+/// the MCP call, the types that are never accepted and every limit of time.
+#[test]
+fn checks_are_those_of_the_gateway() {
+    let desk = Desk::furnished(&changed([
+        ("/providers/shop/require_expiration", json!(false)),
+        ("/resources", json!([{"resource": "http://localhost/mcp"}])),
+        (
+            "/rules",
+            json!([
+                {"match": {"path": "/mcp", "mcp": {"names": ["place_order"]}},
+                    "requires": {"scopes_all": ["orders.write"]}},
+                {"match": {"path": "/mcp"}, "requires": {"scopes_all": ["catalog.read"]}},
+                {"match": {"path": "/open"}, "bypass": true},
+                {"match": {"path": "/tenant"}, "requires": {"claims": {"tenant": ["acme"]}}},
+                {"match": {"path": "/any"},
+                    "requires": {"allow_missing": true, "invalid_as_missing": true}},
+            ]),
+        ),
+    ]));
+    const MCP: &str = "aud=http://localhost/mcp";
+    let order = [
+        "-X",
+        "POST",
+        "-H",
+        "MCP-Protocol-Version: 2026-07-28",
+        "-H",
+        "Mcp-Method: tools/call",
+        "-H",
+        "Mcp-Name: place_order",
+    ];
+    let other = [&order[..7], &["Mcp-Name: search"]].concat();
+    let unknown = ["-X", "POST"];
+    let read = "scope=catalog.read";
+    for (case, claims, path, more, expected, unexpected) in [
+        (
+            "the audience of the resource",
+            &[MCP, read][..],
+            "/mcp",
+            &other[..],
+            &["ok audience, of the resource, \"http://localhost/mcp\" is one of", "forwarded\n"][..],
+            "NO ",
+        ),
+        (
+            "the provider's audience at a resource",
+            &[read],
+            "/mcp",
+            &other,
+            &["NO audience, of the resource, \"shop-api\"", "denied: 401 audience_mismatch"],
+            "ok audience",
+        ),
+        (
+            "the rule of a call",
+            &[MCP, read],
+            "/mcp",
+            &order,
+            &["rule      0: ", "NO scope \"catalog.read\" does not hold all of \"orders.write\""],
+            "all of \"catalog.read\"",
+        ),
+        (
+            "a call that nobody names",
+            &[MCP, read],
+            "/mcp",
+            &unknown,
+            &[
+                "rule      1: ",
+                "NO scope \"catalog.read\" does not hold all of \"orders.write\"",
+                "ok scope \"catalog.read\" holds \"catalog.read\"",
+            ],
+            "forwarded",
+        ),
+        (
+            "a token about events",
+            &["events={}"],
+            "/",
+            &[],
+            &["NO events {} is not absent"],
+            "forwarded",
+        ),
+        (
+            "no end",
+            &["exp="],
+            "/",
+            &[],
+            &["NO lifetime without end is more than 3600 s"],
+            "forwarded",
+        ),
+        (
+            "before 1970",
+            &["iat=-5"],
+            "/",
+            &[],
+            &["NO iat -5 is not seconds since 1970"],
+            "forwarded",
+        ),
+        (
+            "a claim of the rule",
+            &[],
+            "/tenant",
+            &[],
+            &["NO claim tenant (none) is not"],
+            "forwarded",
+        ),
+        (
+            "a token that counts as none",
+            &["aud=mobile"],
+            "/any",
+            &[],
+            &["NO audience \"mobile\"", "forwarded"],
+            "denied",
+        ),
+        ("nobody asks for the token", &["aud=mobile"], "/open", &[], &["forwarded"], "checks"),
+    ] {
+        let claims: Vec<_> = claims.iter().flat_map(|claim| ["--claim", claim]).collect();
+        desk.put("a.token", &desk.token(&claims));
+        let fixed = ["explain", "-c", "gatepass.yaml", "--at", LATER, "--token", "a.token"];
+        let run = desk.run(&[&fixed[..], &["--path", path], more, &KEYS, &USER].concat());
+        for expected in expected {
+            assert!(run.out.contains(expected), "{case}: {expected}: {run:?}");
+        }
+        assert!(!run.out.contains(unexpected), "{case}: {run:?}");
+    }
+    // {"alg":"EdDSA","typ":"identity+jwt"}: no issuer's token is the gateway's own.
+    const HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6ImlkZW50aXR5K2p3dCJ9";
+    let token = desk.read("alice.token");
+    desk.put("own.token", &format!("{HEADER}.{}", token.split_once('.').unwrap().1));
+    let run = desk.explain(&[&["--token", "own.token"], &KEYS[..]].concat()).ended(1);
+    let own =
+        run.json()["checks"].as_array().unwrap().iter().find(|it| it["check"] == "type").cloned();
+    assert_eq!(own.unwrap()["passes"], false, "{run:?}");
+}
