@@ -69,7 +69,7 @@ fn surprises(
             () if is_told => {}
             // A Lua table with other keys than text is no object any more.
             () if *is_name && is_table => {
-                problems.push(Problem::new(path, "a name that is no text", text.as_str()));
+                problems.push(Problem::new(path, "a name that is not text", text.as_str()));
             }
             // `yes` for true, where nothing but true and false can stand.
             () if *is_flag && !is_free(path) => {}
@@ -182,7 +182,7 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
         for (path, name) in named {
             problems.push(Problem::new(
                 path,
-                format!("{{env: {name}}}, which the filter does not get to see"),
+                format!("{{env: {name}}}, which the filter cannot see"),
                 "a variable that the host's file passes on to the filter",
             ));
         }

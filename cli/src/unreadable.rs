@@ -61,8 +61,8 @@ impl Unreadable {
 
     /// A name of YAML's that is no text.
     pub fn unnamed(text: &str, line: Option<usize>) -> Self {
-        let (cause, line) = not_yaml(text)
-            .unwrap_or(("a name that is no text, where JSON has text: quote it", line));
+        let (cause, line) =
+            not_yaml(text).unwrap_or(("a name that is not text, as JSON requires: quote it", line));
         Self::at(cause.to_owned(), line)
     }
 

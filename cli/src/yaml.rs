@@ -187,7 +187,7 @@ impl<'t> Composer<'t> {
         match (self.reader.read(text), looks(text)) {
             (Plain::Value(value), Plain::Value(_)) => Ok(value),
             // JSON has no name for it, and would say that nothing is there.
-            _ => Err(Unreadable::at(format!("{text}, which is no number"), Some(line))),
+            _ => Err(Unreadable::at(format!("{text}, which is not a number"), Some(line))),
         }
     }
 

@@ -49,7 +49,7 @@ fn a_file_for_envoy() {
             "no such cluster",
             with(&envoy, "  - name: auth\n", "  - name: auth_service\n"),
             1,
-            ":26: error: services.auth.upstream: did you mean auth_service? found \"auth\", which is no cluster of this file",
+            ":26: error: services.auth.upstream: did you mean auth_service? found \"auth\", which is not a cluster of this file",
         ),
         (
             "another listener",
@@ -243,7 +243,7 @@ fn a_file_for_envoy() {
             "a typed struct",
             with(&typed_struct, "upstream: auth,", "upstream: atuh,"),
             1,
-            "did you mean auth? found \"atuh\", which is no cluster",
+            "did you mean auth? found \"atuh\", which is not a cluster",
         ),
         (
             "a ConfigMap",
@@ -258,7 +258,7 @@ fn a_file_for_envoy() {
             "what the filter does not see",
             with(&envoy, "[SIGNING_KEY]", "[SIGNINGKEY]"),
             1,
-            ":43: error: identity_token.signing_keys[0].private_key: found {env: SIGNING_KEY}, which the filter does not get to see",
+            ":43: error: identity_token.signing_keys[0].private_key: found {env: SIGNING_KEY}, which the filter cannot see",
         ),
     ] {
         desk.put("envoy.yaml", &file);

@@ -230,7 +230,7 @@ fn variables_that_the_host_keeps_to_itself() {
     assert!(
         run.out.starts_with(
             "envoy.json:1: error: identity_token.signing_keys[0].private_key: \
-             found {env: SIGNING_KEY}, which the filter does not get to see"
+             found {env: SIGNING_KEY}, which the filter cannot see"
         ),
         "{run:?}"
     );
@@ -615,7 +615,7 @@ fn a_kong_yml_is_converted() {
     let run = desk.run(&["convert", "kong.yml"]).ended(1);
     assert_eq!(
         (run.out.as_str(), run.err.as_str()),
-        ("", "kong.yml: no plugin that is carried over is enabled\n")
+        ("", "kong.yml: no plugin that can be carried over is enabled\n")
     );
 }
 

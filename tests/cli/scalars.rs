@@ -124,7 +124,7 @@ fn hosts_differ() {
                 "warning: rules[0].requires.claims.no: no without quotes is the text \"no\" to Envoy, and false to Kong"
             }
             "kong.yml" => {
-                "error: rules[0].requires.claims.false: found a name that is no text, accepted: no without quotes is false to Kong"
+                "error: rules[0].requires.claims.false: found a name that is not text, accepted: no without quotes is false to Kong"
             }
             _ => {
                 "warning: rules[0].requires.claims.false: no without quotes is false to Kubernetes"

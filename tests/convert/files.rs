@@ -81,7 +81,9 @@ fn what_one_rule_cannot_say_passes_for_fewer() {
     )));
     assert_eq!(
         changes(&made),
-        ["rules[1]: one rule cannot ask each provider for other audiences: fewer tokens pass of b"]
+        [
+            "rules[1]: one rule cannot require other audiences of each provider: fewer tokens pass of b"
+        ]
     );
     let last = made.configuration["rules"][1].clone();
     assert_eq!(last["requires"], json!({"providers": ["a"], "audiences": ["api"]}));
@@ -115,7 +117,7 @@ fn what_envoy_has_and_rules_have_not() {
         (
             "a provider without an issuer",
             envoy(rule).replace("issuer: 'https://b.example', ", ""),
-            "provider b: is left out, with all its tokens: tokens of any issuer",
+            "provider b: is left out, with all its tokens: it has no issuer",
         ),
         (
             "keys in a file",
@@ -127,14 +129,14 @@ fn what_envoy_has_and_rules_have_not() {
         (
             "two tokens",
             envoy("- {match: {prefix: /}, requires: {requires_all: {requirements: [{provider_name: a}, {provider_name: b}]}}}"),
-            "rules[0]: asks for two tokens at once",
+            "rules[0]: requires two tokens in one request",
         ),
         (
             "one token that would have to be two",
             envoy("- {match: {prefix: /}, requires: {requires_all: {requirements: [\
                    {requires_any: {requirements: [{allow_missing: {}}, {provider_name: b}]}}, \
                    {provider_and_audiences: {provider_name: b, audiences: [x]}}]}}}"),
-            "rules[0]: asks for two tokens at once",
+            "rules[0]: requires two tokens in one request",
         ),
         (
             "tokens elsewhere",
@@ -154,7 +156,7 @@ fn what_envoy_has_and_rules_have_not() {
         (
             "the payload in a header",
             envoy(rule).replace("audiences: [api]", "audiences: [api], forward_payload_header: x-p"),
-            "provider a: there is nothing for forward_payload_header",
+            "provider a: forward_payload_header is not supported",
         ),
         (
             "a header that proxies own",
@@ -183,7 +185,7 @@ fn what_is_refused() {
         )
     };
     for (case, text, expected) in [
-        ("nothing", "a: 1".to_owned(), "nothing that is converted"),
+        ("nothing", "a: 1".to_owned(), "nothing to convert"),
         (
             "manifests of Kong",
             "{apiVersion: configuration.konghq.com/v1, kind: KongPlugin, plugin: openid-connect}"
@@ -322,7 +324,7 @@ spec:
     // Of a host alone Istio refuses host:8080, which no rule can.
     let told = changes(&made);
     assert!(told.iter().any(|it| it.contains("compared without their port")), "{told:#?}");
-    assert!(told.iter().any(|it| it.contains("what it allows is refused")), "{told:#?}");
+    assert!(told.iter().any(|it| it.contains("what it allowed is now denied")), "{told:#?}");
     assert_eq!(
         made.configuration["providers"]["bar.example"]["discovery"],
         json!({"service": "bar-example", "path": "/.well-known/openid-configuration"})

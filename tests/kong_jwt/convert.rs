@@ -136,8 +136,8 @@ fn what_it_comes_to() {
     assert_eq!(
         notes(&converted),
         [
-            "route health: has no jwt plugin: it passes without a token, as before",
-            "route blog: has no jwt plugin: it passes without a token, as before",
+            "route health: has no jwt plugin: its requests pass without a token, as before",
+            "route blog: has no jwt plugin: its requests pass without a token, as before",
             "limits.case_sensitive_paths: paths that in another case are another route's are 400, \
              where Kong takes them for route orders, route reports; set it to true where all \
              services tell upper from lower case",
@@ -184,13 +184,13 @@ fn anonymous_consumers() {
     forwarded(world.begin(head(&[(":path", "/orders/reports")])));
     let denied = answered(world.begin(head(&[(":path", "/admin")])));
     assert_eq!(denied.status, 401, "bob is not in staff");
-    let expected = "route admin: without a token 401, not 403: anonymous has not its groups";
+    let expected = "route admin: a request without a token gets 401, not 403: the anonymous consumer is not in the required groups";
     assert!(notes(&converted).contains(&expected.to_owned()), "{:?}", notes(&converted));
 
     put(&mut kong, "/services/0/plugins/0/config/anonymous", json!("stranger"));
     let converted = convert(&kong);
     assert_eq!(converted.configuration["consumers"].get("anonymous"), None);
-    assert!(notes(&converted)[0].contains("anonymous stranger is no consumer"));
+    assert!(notes(&converted)[0].contains("anonymous stranger is not a consumer"));
 }
 
 #[test]
@@ -305,10 +305,10 @@ fn values_of_the_environment() {
 #[test]
 fn what_is_no_kong_yml() {
     for (text, expected) in [
-        ("{", "not YAML"),
+        ("{", "cannot be read as YAML"),
         ("services: []", "_format_version is missing"),
         ("_format_version: '4.0'", "_format_version is \"4.0\""),
-        ("_format_version: '3.0'", "no plugin that is carried over"),
+        ("_format_version: '3.0'", "no plugin that can be carried over"),
         ("[]", "_format_version is missing"),
         (
             "_format_version: 3.0\nplugins: [{name: jwt, enabled: false}]\nroutes: [{paths: [/]}]",

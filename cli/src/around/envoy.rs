@@ -257,7 +257,7 @@ fn clusters(root: &Value, located: &Located, notes: &mut Notes) {
     let names: Vec<_> = names.collect();
     for (path, upstream) in upstreams(located) {
         if !names.contains(&upstream) {
-            let found = format!("{upstream:?}, which is no cluster of this file");
+            let found = format!("{upstream:?}, which is not a cluster of this file");
             notes.problems.push(unknown(path, upstream, found, &names));
         }
     }

@@ -65,16 +65,19 @@ pub(super) fn first_match(stated: &[Stated], default: &Need, notes: &mut Notes) 
             need = need.and(default);
         }
         if own.need == Need::Open {
-            let text =
-                "has conditions that no rule has: its requests are asked what the others ask";
+            let text = "uses conditions that rules do not support: it is left out, and its requests must meet \
+                 the rules that apply instead";
             notes.add(&own.place, text);
             continue;
         }
         let text = match need {
             Need::Nobody if own.need != Need::Nobody => {
-                "has conditions that no rule has: nobody passes where its requests may be"
+                "uses conditions that rules do not support: nobody passes where it might apply"
             }
-            _ => "has conditions that no rule has: it is for all requests that may be its own",
+            _ => {
+                "uses conditions that rules do not support: it is widened to all requests to which it \
+                  might apply"
+            }
         };
         notes.add(&own.place, text);
         rules.push(Stated { place: own.place.clone(), matching: wide, need });
@@ -90,7 +93,7 @@ pub(super) fn policy(clauses: Vec<Clause>, notes: &mut Notes) -> Vec<Stated> {
     for (position, clause) in clauses.iter().enumerate() {
         let Effect::Allow(need) = &clause.effect else { continue };
         if !clause.matching.is_exact() {
-            let text = "allows by conditions that no rule has: what it allows is refused";
+            let text = "uses conditions that rules do not support: what it allowed is now denied";
             notes.add(&clause.place, text);
             continue;
         }

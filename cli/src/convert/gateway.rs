@@ -38,7 +38,7 @@ pub(super) fn from_manifests(
     let mut chosen = manifests.iter().filter(|it| is_own(it) && selection.has(it));
     let (Some(policy), None) = (chosen.next(), chosen.next()) else {
         let names = manifests.iter().filter(|it| is_own(it)).map(full_name).collect();
-        return Err(ConvertError::Several { what: "SecurityPolicy", names });
+        return Err(ConvertError::Several { what: "SecurityPolicies", names });
     };
     let mut notes = Notes::default();
     let nothing = |_: &str| Variable::Unset;
@@ -197,7 +197,10 @@ fn clauses(
             clauses.extend(conditions.allow(&place, &requests, base));
         } else {
             if conditions.denies_more() || requests.matching.is_partial {
-                notes.add(&place, "denies by conditions that no rule has: it denies without them");
+                notes.add(
+                    &place,
+                    "uses conditions that rules do not support: it now denies regardless of them",
+                );
             }
             clauses.push(conditions.deny(&place, &requests));
         }

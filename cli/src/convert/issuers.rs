@@ -83,7 +83,9 @@ impl Issuers {
                 return leave_out("braces in its issuer would stand for claims");
             }
             Some(issuer) if !issuer.is_empty() => issuer,
-            _ => return leave_out("tokens of any issuer are none of a provider"),
+            _ => {
+                return leave_out("it has no issuer, and only tokens of known issuers are accepted");
+            }
         };
         let keys = match keys.and_then(checked) {
             Ok(keys) => keys,
@@ -214,8 +216,7 @@ impl Issuers {
         let fewer = tokens.iter().filter(is_narrower).map(|(name, _)| name.as_str());
         let fewer: Vec<_> = fewer.collect();
         if !fewer.is_empty() {
-            let text =
-                "one rule cannot ask each provider for other audiences: fewer tokens pass of";
+            let text = "one rule cannot require other audiences of each provider: fewer tokens pass of";
             notes.add(place, format_args!("{text} {}", fewer.join(", ")));
         }
         let is_any = kept.len() == self.providers.len() && kept.values().all(Option::is_none);
@@ -311,13 +312,13 @@ pub(super) const DOCUMENT: &str = "/.well-known/openid-configuration";
 pub(super) fn discovered(issuer: &str) -> Result<Keys, String> {
     let url = Url::parse(&format!("{}{DOCUMENT}", issuer.trim_end_matches('/')));
     url.map(|url| Keys::Discovered { url })
-        .ok_or_else(|| format!("{issuer:?} is no URL at which its keys could be found"))
+        .ok_or_else(|| format!("{issuer:?} is not a URL at which its keys could be found"))
 }
 
 /// A key set that is a text of JSON.
 pub(super) fn inline_keys(text: &str) -> Result<Keys, String> {
     let set: Value = serde_json::from_str(text.trim())
-        .map_err(|_| "its key set is no JSON: paste the keys as JSON".to_owned())?;
+        .map_err(|_| "its key set is not JSON: paste the keys as JSON".to_owned())?;
     if set.get("keys").is_none_or(|keys| !keys.is_array()) {
         return Err("its key set has no list of keys".to_owned());
     }

@@ -97,38 +97,38 @@ pub enum ConvertError {
 impl fmt::Display for ConvertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotYaml(cause) => write!(f, "not YAML that is read in one way: {cause}"),
+            Self::NotYaml(cause) => write!(f, "cannot be read as YAML: {cause}"),
             Self::Unknown => f.write_str(
-                "nothing that is converted: a kong.yml, an Envoy configuration with the filter \
+                "nothing to convert: it takes a kong.yml, an Envoy configuration with the filter \
                  jwt_authn, Istio's RequestAuthentication and AuthorizationPolicy, Envoy Gateway's \
                  SecurityPolicy with jwt, or routes and consumers of Kong's ingress controller",
             ),
             Self::KongManifests => f.write_str(
-                "of Kong's ingress controller, without Ingresses, HTTPRoutes or KongConsumers: \
-                 convert a file that has them with their plugins, Services and Secrets",
+                "manifests of Kong's ingress controller without Ingresses, HTTPRoutes or \
+                 KongConsumers: convert a file that has them with their plugins, Services and Secrets",
             ),
             Self::Format(found) => {
                 write!(f, "_format_version is {found}; \"1.1\", \"2.1\" and \"3.0\" are read")
             }
             Self::Several { what, names } => write!(
                 f,
-                "several of {what} that are for different places, of which each has a \
+                "several {what} that apply to different places, each of which needs a \
                  configuration of its own: choose with --only among {}",
                 names.join(", ")
             ),
             Self::NotUnderstood(Problems(problems)) => {
-                f.write_str("not understood, so that nothing is converted")?;
+                f.write_str("nothing is converted, since not all of it was understood")?;
                 problems.iter().try_for_each(|problem| write!(f, "; {problem}"))
             }
             Self::Refused { place, text } => write!(f, "{place}: {text}"),
-            Self::NoPlugin => f.write_str("no plugin that is carried over is enabled"),
+            Self::NoPlugin => f.write_str("no plugin that can be carried over is enabled"),
             Self::NoCredential(notes) => {
-                f.write_str("no credential or issuer that could be carried over")?;
+                f.write_str("no credential or issuer could be carried over")?;
                 let told = notes.iter().filter(|note| note.is_change);
                 told.into_iter().try_for_each(|note| write!(f, "; {note}"))
             }
             Self::NotAccepted(problems) => {
-                write!(f, "what it comes to is not accepted: {problems}")
+                write!(f, "the converted configuration is not valid: {problems}")
             }
         }
     }

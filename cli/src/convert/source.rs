@@ -47,7 +47,7 @@ fn of_documents(documents: Vec<Value>, selection: &Selection) -> Result<Converte
     if chosen(istio::is_own) && chosen(gateway::is_own) {
         let own = manifests.iter().filter(|it| istio::is_own(it) || gateway::is_own(it));
         let names = own.map(full_name).collect();
-        return Err(ConvertError::Several { what: "Istio's and Envoy Gateway's policies", names });
+        return Err(ConvertError::Several { what: "policies of Istio and Envoy Gateway", names });
     }
     if chosen(istio::is_own) {
         return istio::from_manifests(&manifests, selection);

@@ -171,7 +171,12 @@ fn annotations_of_an_ingress() {
             json!({}),
             "with konghq.com/rewrite many controllers leave it out: nobody",
         ),
-        ("methods", "G3T", json!({}), "its konghq.com/methods has what is no method: nobody"),
+        (
+            "methods",
+            "G3T",
+            json!({}),
+            "its konghq.com/methods has a value that is not a method: nobody",
+        ),
         ("plugins", "auth,other", json!({}), "its plugin other is not in the file"),
         ("plugins", "lib:auth", json!({}), "its plugin lib:auth is of another namespace: nobody"),
     ] {
@@ -254,7 +259,7 @@ fn what_nobody_passes_and_why() {
     // Of another controller.
     let other = web(&|it| it["spec"]["ingressClassName"] = json!("nginx"));
     let error = attempt(vec![other]).unwrap_err().to_string();
-    assert!(error.contains("no plugin that is carried over"), "{error}");
+    assert!(error.contains("no plugin that can be carried over"), "{error}");
 }
 
 #[test]

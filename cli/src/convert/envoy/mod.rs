@@ -45,7 +45,7 @@ pub(super) fn from_documents(
     found.dedup_by(|one, two| one.filter == two.filter);
     if found.len() > 1 {
         let names = found.into_iter().map(|it| it.path).collect();
-        return Err(ConvertError::Several { what: "the filter jwt_authn", names });
+        return Err(ConvertError::Several { what: "filters jwt_authn", names });
     }
     let Some(Found { filter, .. }) = found.pop() else { return Err(ConvertError::Unknown) };
     let mut notes = Notes::default();

@@ -20,8 +20,8 @@ pub(in crate::convert) struct Provider {
     forward: bool,
     sources: Sources,
     claim_headers: Vec<(String, Value)>,
-    /// What there is no field for, and what becomes of it.
-    others: Vec<&'static str>,
+    /// Notes on the fields that are not supported.
+    others: Vec<String>,
 }
 
 /// Where tokens are.
@@ -32,15 +32,15 @@ struct Sources {
     params: Vec<Value>,
 }
 
-/// Fields for which there is nothing, with what to do instead.
+/// Fields that are not supported, with what takes their place, if that needs to be said.
 const OTHERS: [(&str, &str); 7] = [
-    ("forward_payload_header", "forward_payload_header: services verify the identity token"),
+    ("forward_payload_header", "services verify the identity token"),
     ("pad_forward_payload_header", ""),
-    ("payload_in_metadata", "payload_in_metadata: other filters do not see the claims"),
+    ("payload_in_metadata", "other filters do not see the claims"),
     ("normalize_payload_in_metadata", ""),
-    ("header_in_metadata", "header_in_metadata: other filters do not see the token's header"),
-    ("failed_status_in_metadata", "failed_status_in_metadata: the log has the code"),
-    ("clear_route_cache", "clear_route_cache: routes are not chosen by claims"),
+    ("header_in_metadata", "other filters do not see the token's header"),
+    ("failed_status_in_metadata", "the log has the code"),
+    ("clear_route_cache", "routes are not chosen by claims"),
 ];
 
 pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
@@ -55,12 +55,12 @@ pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
     fields.ignored("jwt_cache_config");
     let claim_headers = fields.or("claim_to_headers", Vec::new(), |node| node.list(claim_header));
     let mut others = Vec::new();
-    for (name, text) in OTHERS {
+    for (name, instead) in OTHERS {
         let says = |node: Node<'_>| {
             !matches!(node.value(), Value::Bool(false)) && node.value().as_str() != Some("")
         };
-        if fields.node_of(name).is_some_and(says) && !text.is_empty() {
-            others.push(text);
+        if fields.node_of(name).is_some_and(says) && !instead.is_empty() {
+            others.push(format!("{name} is not supported: {instead}"));
         }
     }
     let sources = sources(&mut fields);
@@ -284,7 +284,7 @@ impl Tokens {
             self.differs |= self.forward.is_some_and(|known| known != forward);
             self.forward = Some(self.forward.unwrap_or(true) && forward);
             for text in provider.others {
-                notes.add(&place, format_args!("there is nothing for {text}"));
+                notes.add(&place, text);
             }
             for (header, claim) in provider.claim_headers {
                 self.claim_headers.push(ClaimHeader { place: place.clone(), header, claim });

@@ -115,7 +115,7 @@ fn all_of(needs: Vec<Need>, place: &str, notes: &mut Notes) -> Need {
     let asked = if asked.is_empty() { others } else { asked };
     let all = asked.iter().fold(Need::Open, |all, need| all.and(need));
     if all == Need::Nobody && !asked.contains(&Need::Nobody) {
-        let text = "asks for two tokens at once, which a request has not here: nobody passes";
+        let text = "requires two tokens in one request, which is not supported: nobody passes";
         notes.add(place, text);
     }
     all

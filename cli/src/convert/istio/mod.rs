@@ -138,7 +138,7 @@ fn one_place(chosen: &[&Value]) -> Result<(), ConvertError> {
         return Ok(());
     }
     let names = chosen.iter().map(|it| full_name(it)).collect();
-    Err(ConvertError::Several { what: "Istio's policies", names })
+    Err(ConvertError::Several { what: "policies of Istio", names })
 }
 
 fn spec(manifest: &Value) -> Value {

@@ -95,7 +95,10 @@ pub(super) fn read(
 fn about_denial(conditions: &Conditions, requests: &Requests, place: &str, notes: &mut Notes) {
     let is_exact = requests.matching.is_exact() && requests.except.iter().all(Match::is_exact);
     if conditions.denies_more() || requests.has_other_exceptions || !is_exact {
-        notes.add(place, "denies by conditions that no rule has: it denies without them");
+        notes.add(
+            place,
+            "uses conditions that rules do not support: it now denies regardless of them",
+        );
     }
 }
 

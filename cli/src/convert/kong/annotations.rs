@@ -58,7 +58,7 @@ impl Annotated {
             let Some(option) = name.strip_prefix(PREFIX) else { continue };
             match value.as_str() {
                 Some(value) => own.read(option, value),
-                None => own.doubts.about_requests(format_args!("its {name} is no text")),
+                None => own.doubts.about_requests(format_args!("its {name} is not text")),
             }
         }
         own.protocols = words(annotation(manifest, "konghq.com/protocols").unwrap_or_default());
@@ -77,14 +77,17 @@ impl Annotated {
             "methods" => {
                 self.methods = words(&value.to_ascii_uppercase());
                 if !self.methods.iter().all(is_upper) {
-                    doubts.about_requests("its konghq.com/methods has what is no method");
+                    doubts
+                        .about_requests("its konghq.com/methods has a value that is not a method");
                     self.methods.clear();
                 }
             }
             "host-aliases" => {
                 self.host_aliases = words(value);
                 if !self.host_aliases.iter().all(is_host) {
-                    doubts.about_requests("its konghq.com/host-aliases has what is no host");
+                    doubts.about_requests(
+                        "its konghq.com/host-aliases has a value that is not a host",
+                    );
                 }
             }
             "regex-priority" => match value.parse() {

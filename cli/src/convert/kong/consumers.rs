@@ -32,7 +32,7 @@ pub(super) fn entries(
             keys.extend(key);
         }
         if names.into_iter().flatten().any(|name| is_template(name) || header_text(name).is_err()) {
-            notes.add(&place, "is left out: of a name there is only a placeholder");
+            notes.add(&place, "is left out: its name is a placeholder");
             continue;
         }
         if consumer.id().is_none() {
@@ -120,7 +120,7 @@ fn left_out(
         let text = format!("its {name} may refuse its requests, and its name is a placeholder");
         return Err(ConvertError::Refused { place: place.to_owned(), text });
     }
-    notes.add(place, "is left out: of a name there is only a placeholder");
+    notes.add(place, "is left out: its name is a placeholder");
     Ok(())
 }
 
@@ -155,7 +155,7 @@ fn groups(consumer: &Consumer, place: &str, entry: &mut Map<String, Value>, note
     let known: Vec<_> = names.iter().flatten().filter(is_known).collect();
     if known.len() < names.len() {
         shut(entry);
-        notes.add(place, "is shut out: of a group there is only a placeholder");
+        notes.add(place, "is shut out: one of its groups is a placeholder");
     }
     if !known.is_empty() {
         let groups: Vec<_> = known.into_iter().map(|name| json!({ "group": name })).collect();
@@ -176,7 +176,7 @@ fn credential(secret: &Value, is_base64: bool, place: &str, notes: &mut Notes) -
         None
     };
     if is_template(key) {
-        return leave_out("of its key there is only a placeholder");
+        return leave_out("its key is a placeholder");
     }
     if key == ISSUER {
         return leave_out("its key is the issuer of identity tokens");

@@ -189,7 +189,7 @@ pub(super) fn claim_of(names: &[&str], values: BTreeSet<String>) -> Need {
 /// Keys where the issuer says that they are. Kong takes the address of its document, too.
 pub(super) fn keys_of(issuer: &str) -> Result<Keys, String> {
     if is_template(issuer) {
-        return Err(format!("{issuer:?} is no URL at which its keys could be found"));
+        return Err(format!("{issuer:?} is not a URL at which its keys could be found"));
     }
     discovered(issuer.strip_suffix(DOCUMENT).unwrap_or(issuer))
 }

@@ -107,7 +107,7 @@ pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
     let mut plugin = IssuerPlugin::new();
     let uri = options.text("access_token_jwks_uri");
     let keys = uri.and_then(|uri| Url::parse(&uri)).map_or_else(
-        || Err("its access_token_jwks_uri is no URL".to_owned()),
+        || Err("its access_token_jwks_uri is not a URL".to_owned()),
         |url| Ok(Keys::Fetched { upstream: None, url, timeout_ms: None, cache_seconds: None }),
     );
     let issuers = options.texts("access_token_issuers_allowed").unwrap_or_default();

@@ -63,7 +63,7 @@ fn with_routes(
             let classes = cluster::classes(chosen());
             if classes.len() > 1 {
                 let names = chosen().filter(|it| cluster::is_route(it)).map(full_name).collect();
-                return Err(ConvertError::Several { what: "Ingresses of several classes", names });
+                return Err(ConvertError::Several { what: "classes of Ingresses", names });
             }
             classes.into_iter().next()
         }
@@ -192,7 +192,7 @@ fn one_class(consumers: &[&Value]) -> Result<(), ConvertError> {
     let classes: BTreeSet<_> = consumers.iter().filter_map(|it| class(it)).collect();
     if classes.len() > 1 {
         let names = consumers.iter().map(|it| full_name(it)).collect();
-        return Err(ConvertError::Several { what: "KongConsumers of several classes", names });
+        return Err(ConvertError::Several { what: "classes of KongConsumers", names });
     }
     Ok(())
 }

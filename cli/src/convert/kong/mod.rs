@@ -243,7 +243,7 @@ fn anonymous(plugins: &[(&str, &Jwt)], entries: &[Value], notes: &mut Notes) -> 
     let (Some(entry), Some(username)) = (entry, username) else {
         notes.add(
             "plugin jwt",
-            format_args!("anonymous {named} is no consumer with a username: a token is needed"),
+            format_args!("anonymous {named} is not a consumer with a username: a token is needed"),
         );
         return None;
     };

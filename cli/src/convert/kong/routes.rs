@@ -202,7 +202,9 @@ fn takes_anonymous(
     let is_in = |groups: &BTreeSet<String>| anonymous.groups.iter().any(|it| groups.contains(it));
     let passes = access.allow.as_ref().is_none_or(is_in) && !is_in(&access.deny);
     if !passes {
-        notes.add(place, "without a token 401, not 403: anonymous has not its groups");
+        let text = "a request without a token gets 401, not 403: the anonymous consumer is not in \
+                    the required groups";
+        notes.add(place, text);
     }
     passes
 }
@@ -276,7 +278,7 @@ fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<(String, Value)> {
         let others = places(&missed);
         notes.add(
             "the last rule",
-            format_args!("{asks} of all requests that no other rule matches: some are {others}'s"),
+            format_args!("{asks} for all requests that no other rule matches: some are {others}'s"),
         );
         ("the last rule".to_owned(), rule(json!({ "path_prefix": "/" }), &need))
     })
@@ -287,21 +289,21 @@ fn about_untold(entry: &Entry<'_>, notes: &mut Notes) {
     let paths = &entry.route.paths;
     if let Some(path) = paths.iter().find(|path| !path.starts_with('~') && !is_canonical(path)) {
         let path = Value::from(path.as_str());
-        notes.add(place, format_args!("no request that is let in has its path {path}"));
+        notes.add(place, format_args!("no accepted request has its path {path}"));
     }
     if entry.route.controller.is_some() {
         let text = "its conditions (a regular expression, a path with other than plain segments, \
-                    headers, a host with a wildcard at its end, or others) are none that a rule \
-                    can have: nobody passes, and what its requests need is asked of others that \
-                    may be its own, too";
+                    headers, a host with a wildcard at its end, or others) are not supported by \
+                    rules: nobody passes, and other rules that may apply to its requests require \
+                    what they need, too";
         notes.add(place, text);
         return;
     }
     notes.add(
         place,
         "its conditions (a regular expression, a path with other than plain segments, headers, a \
-         host with a port or a wildcard at its end, or others) are none that a rule can have; a \
-         valid token is needed, and what else its requests need is asked where they may be",
+         host with a port or a wildcard at its end, or others) are not supported by rules: a valid \
+         token is needed, and rules that may apply to its requests require what else they need",
     );
 }
 
@@ -313,7 +315,7 @@ fn about(entry: &Entry<'_>, shared: &[&Entry<'_>], need: &Need, notes: &mut Note
     let place = &entry.route.place;
     match (&entry.need, need) {
         (Need::Open, Need::Open) => {
-            notes.tell(place, "has no jwt plugin: it passes without a token, as before");
+            notes.tell(place, "has no jwt plugin: its requests pass without a token, as before");
         }
         (Need::Open, _) => notes.add(
             place,
@@ -344,7 +346,7 @@ fn asked(need: &Need) -> &'static str {
         Need::Token(Access { allow: None, deny, .. }) if deny.is_empty() => {
             "a valid token is needed"
         }
-        Need::Token(_) => "a valid token is needed, and what all of them ask of groups",
+        Need::Token(_) => "a valid token is needed, and the groups that each of them requires",
     }
 }
 

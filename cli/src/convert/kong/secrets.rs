@@ -79,7 +79,7 @@ impl<'m> Secrets<'m> {
         let mut found = self.manifests.iter().filter(is_it);
         let secret = match (found.next(), found.next()) {
             (Some(secret), None) => secret,
-            (None, _) => return Err("is no Secret in the file"),
+            (None, _) => return Err("is not a Secret in the file"),
             _ => return Err("is in the file twice"),
         };
         let label = secret.pointer("/metadata/labels/konghq.com~1credential");
@@ -90,7 +90,7 @@ impl<'m> Secrets<'m> {
         for (field, is_encoded) in [("data", true), ("stringData", false)] {
             for (name, value) in secret.get(field).and_then(Value::as_object).into_iter().flatten()
             {
-                let value = decoded(value, is_encoded).ok_or("has a value that is no text")?;
+                let value = decoded(value, is_encoded).ok_or("has a value that is not text")?;
                 members.insert(name.clone(), value.into());
             }
         }
