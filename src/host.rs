@@ -121,7 +121,20 @@ impl HostCapabilities {
     /// Envoy, for its native module.
     pub const ENVOY_NATIVE: Self = Self { ends_streams: true, ..Self::ENVOY };
 
-    /// ngx_wasm_module, as part of Kong.
+    /// Kong, for its plugin: nginx from Lua.
+    pub const KONG_PLUGIN: Self = Self {
+        removes_headers: true,
+        resumes_others: true,
+        repeats_reply_fields: true,
+        // nginx writes them after this, from what the client sent.
+        writes_forwarded: false,
+        frames_grpc_replies: false,
+        ends_streams: false,
+        has_consumers: true,
+        announces_bodies: false,
+    };
+
+    /// Kong, for the WebAssembly filter: ngx_wasm_module.
     pub const NGX_WASM: Self = Self {
         removes_headers: false,
         resumes_others: false,

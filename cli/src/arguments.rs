@@ -159,18 +159,30 @@ pub struct Reading {
     /// Ignore the environment: every {env: NAME} gets a generated value
     #[arg(long)]
     pub no_env: bool,
-    /// The host it is for [default: kong for a kong.yml, else envoy]
+    /// The host it is for [default: as the file says, else envoy]
     #[arg(long)]
     pub host: Option<HostKind>,
 }
 
-/// A host of the filter.
+/// A host of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum HostKind {
     /// Envoy, Istio, Envoy Gateway
     Envoy,
-    /// Kong
+    /// Kong, with the plugin
     Kong,
+    /// Kong 3.9 or 3.10, with the WebAssembly filter
+    KongFilter,
+}
+
+impl HostKind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Envoy => "envoy",
+            Self::Kong | Self::KongFilter => "kong",
+        }
+    }
 }
 
 #[derive(Args, Debug)]

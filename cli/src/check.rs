@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use gatepass::config::{self, Problem, ProblemKind, Problems};
-use gatepass::host::HostCapabilities;
 use gatepass::http::RequestHead;
 use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
@@ -64,7 +63,7 @@ fn surprises(
         let mut told = problems.iter_mut().filter(|problem| problem.path == *path).peekable();
         let is_told = told.peek().is_some();
         told.for_each(|problem| problem.accepted = format!("{}; {text}", problem.accepted));
-        let is_table = configuration.host == HostKind::Kong;
+        let is_table = matches!(configuration.host, HostKind::Kong | HostKind::KongFilter);
         match () {
             () if is_told => {}
             // A Lua table with other keys than text is no object any more.
@@ -192,18 +191,11 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
 
 /// What is asked of a host that cannot do it, where the file says which one it is.
 fn beyond_host(configuration: &Configuration) -> Vec<Problem> {
-    let Some(is_native) = configuration.frame.is_native else { return Vec::new() };
-    let host = match configuration.host {
-        HostKind::Envoy if is_native => HostCapabilities::ENVOY_NATIVE,
-        HostKind::Envoy => HostCapabilities::ENVOY,
-        // An entry of `plugins` may be the plugin or the filter, one of `filters` the filter.
-        HostKind::Kong => HostCapabilities {
-            has_consumers: !configuration.path.contains(".filters["),
-            ..HostCapabilities::NGX_WASM
-        },
-    };
+    if configuration.frame.is_native.is_none() {
+        return Vec::new();
+    }
     let Ok(settings) = configuration.read() else { return Vec::new() };
-    let problems = config::check_host(&settings, host);
+    let problems = config::check_host(&settings, configuration.door().capabilities());
     problems.iter().map(|problem| placed(&configuration.path, problem)).collect()
 }
 

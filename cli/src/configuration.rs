@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use gatepass::config::{self, Problems};
-use gatepass::host::HostCapabilities;
 use gatepass::keys::HostCrypto;
 use gatepass::pipeline::Settings;
 use serde_json::Value;
 
 use crate::arguments::{HostKind, Reading};
 use crate::document;
+use crate::door::Door;
 use crate::failure::{Failure, placed};
 use crate::lines::Lines;
 use crate::located::{Frame, Located};
@@ -70,7 +70,7 @@ impl Configuration {
             false => document::parse,
         };
         let reader = match reading.host {
-            Some(HostKind::Kong) => Reader::Kong,
+            Some(HostKind::Kong | HostKind::KongFilter) => Reader::Kong,
             Some(HostKind::Envoy) | None => Reader::Envoy,
         };
         let Text { documents, surprises } = parse(&text, reader)
@@ -119,10 +119,15 @@ impl Configuration {
             below.is_some_and(|below| below.starts_with(['.', '[']))
         };
         let surprises = surprises.iter().filter(is_within).cloned().collect();
-        let host = reading.host.unwrap_or(host);
-        // Kong's filters get the reference as it is.
+        let host = match reading.host {
+            // The file says more.
+            Some(HostKind::Kong) if host == HostKind::KongFilter => host,
+            asked => asked.unwrap_or(host),
+        };
+        // Filters get the reference as it is.
         let may_fetch = match host {
-            HostKind::Kong => !path.contains("filter_chains"),
+            HostKind::Kong => true,
+            HostKind::KongFilter => false,
             HostKind::Envoy => frame.is_native != Some(false),
         };
         let filled = match value.clone() {
@@ -143,18 +148,17 @@ impl Configuration {
         })
     }
 
-    /// The cryptography that its host offers, as far as the file tells which host that is:
-    /// what may be for a native module may ask for all that one has.
+    /// The door that it is for.
+    pub fn door(&self) -> Door {
+        Door::of(self.host, self.frame.is_native == Some(true))
+    }
+
+    /// The cryptography of its door. Where no file says whether it is for Envoy's native
+    /// module, it may ask for all that one has.
     fn crypto(&self) -> Option<RustCryptoHost> {
-        let is_filter = || self.path.contains(".filters[") || self.path.contains("filter_chains");
-        let is_alone = self.frame.is_native.is_none();
-        match self.host {
-            HostKind::Envoy => {
-                Some(RustCryptoHost { is_native: self.frame.is_native != Some(false) })
-            }
-            // Kong has none for a filter; an entry of `plugins` may be the plugin.
-            HostKind::Kong if is_alone || is_filter() => None,
-            HostKind::Kong => Some(RustCryptoHost { is_native: true }),
+        match self.door() {
+            Door::EnvoyFilter if self.frame.is_native.is_none() => Door::EnvoyModule.crypto(),
+            door => door.crypto(),
         }
     }
 
@@ -209,23 +213,5 @@ impl Configuration {
         let placed = problems.0.iter().map(|problem| placed(&self.path, problem));
         let problems = placed.map(|problem| (self.lines.line(&problem.path), problem)).collect();
         Failure::Invalid { file: self.file.clone(), problems }
-    }
-}
-
-impl HostKind {
-    /// Its capabilities.
-    pub const fn traits(self) -> HostCapabilities {
-        match self {
-            Self::Envoy => HostCapabilities::ENVOY,
-            Self::Kong => HostCapabilities::NGX_WASM,
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Envoy => "envoy",
-            Self::Kong => "kong",
-        }
     }
 }

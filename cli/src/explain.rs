@@ -25,12 +25,12 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     let source = &arguments.source;
     let configuration = Configuration::one(&source.config, &source.reading)?;
     let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
-    let (settings, fields) = (configuration.settings()?, fields(arguments)?);
+    let (settings, fields) = (configuration.settings()?, fields(arguments, configuration.host)?);
     let asked = RequestHead::new(fields.clone());
     let request = (lossy(asked.method()), lossy(asked.first(":path").unwrap_or_default()));
     let received = match configuration.host {
         HostKind::Envoy => envoy::received(fields),
-        HostKind::Kong => Ok(fields),
+        HostKind::Kong | HostKind::KongFilter => Ok(fields),
     };
     let head = match received {
         Ok(fields) => RequestHead::new(fields),
@@ -71,7 +71,7 @@ pub fn decide(
     let document = &configuration.document;
     let request = (lossy(head.method()), lossy(head.first(":path").unwrap_or_default()));
     let mut explanation = Explanation::of(request);
-    let mut gateway = Pipeline::new(settings, configuration.host.traits(), SEED);
+    let mut gateway = Pipeline::new(settings, configuration.door().capabilities(), SEED);
     gateway.take_log();
     let mut step = gateway.begin(RequestId::default(), head.clone(), now);
     loop {
@@ -166,7 +166,7 @@ fn bounded(reply: &CalloutReply, gateway: &Pipeline) -> CalloutReply {
 }
 
 /// The header fields of the request that the options describe, as it is sent.
-fn fields(arguments: &Explain) -> Result<Vec<envoy::Field>, Failure> {
+fn fields(arguments: &Explain, host: HostKind) -> Result<Vec<envoy::Field>, Failure> {
     let pseudo = [
         (":method", &arguments.method),
         (":path", &arguments.path),
@@ -183,10 +183,10 @@ fn fields(arguments: &Explain) -> Result<Vec<envoy::Field>, Failure> {
             found: format!("{} bytes without a name and a colon", header.len()),
             accepted: "Name: value",
         })?;
-        let name = match arguments.source.reading.host {
+        let name = match host {
+            HostKind::Envoy => name.trim().to_ascii_lowercase(),
             // As the client wrote it.
-            Some(HostKind::Kong) => name.trim().to_owned(),
-            _ => name.trim().to_ascii_lowercase(),
+            HostKind::Kong | HostKind::KongFilter => name.trim().to_owned(),
         };
         fields.push((name, value.trim().as_bytes().to_vec()));
     }

@@ -2,7 +2,7 @@
 //! keys and tokens, with the code that decides in the filter.
 //!
 //! Everything it needs from the machine (files, clock, environment, randomness)
-//! comes through `outside`. A command gives an `Output`; nothing is printed
+//! comes through `system`. A command gives an `Output`; nothing is printed
 //! on the way. Secrets and public tokens are printed only where that is what
 //! was asked for: by `keygen`, `mint` and `--show-tokens`.
 
@@ -15,6 +15,7 @@ mod comparison;
 mod configuration;
 pub mod convert;
 mod document;
+mod door;
 mod envoy;
 mod explain;
 mod explanation;

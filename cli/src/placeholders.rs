@@ -37,7 +37,7 @@ pub fn fill(mut configuration: Value) -> Result<Value, Failure> {
 pub fn fill_fetched(mut configuration: Value, host: HostKind) -> Result<Value, Failure> {
     let is_fetched = |members: &Map<String, Value>| match host {
         HostKind::Envoy => sds_reference(members).is_some(),
-        HostKind::Kong => vault_reference(members).is_some(),
+        HostKind::Kong | HostKind::KongFilter => vault_reference(members).is_some(),
     };
     replace_references(&mut configuration, &|members| {
         is_fetched(members).then(|| json!({ "env": FETCHED }))

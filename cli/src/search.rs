@@ -208,6 +208,11 @@ fn filter(members: &Map<String, Value>, trail: &[Step<'_>], host: HostKind) -> O
     if !names_gatepass(members) && !looks_like_it(&value) {
         return None;
     }
+    let host = match host {
+        // What a filter chain has; an entry of `plugins` is the plugin.
+        HostKind::Kong if path.contains(".filters[") => HostKind::KongFilter,
+        host => host,
+    };
     Some(Located { path: format!("{place}{below}"), value, host, frame })
 }
 

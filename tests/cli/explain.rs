@@ -264,14 +264,47 @@ fn tokens_and_secrets_are_not_shown() {
 }
 
 #[test]
-fn kong_is_another_host() {
+fn kong_has_two_doors() {
     let desk = desk();
+    let own = configuration();
+    let kong = |below: &str| {
+        let filters = json!([{"name": "gatepass", "config": own}]);
+        let below = match below {
+            "plugins" => json!({"plugins": filters}),
+            _ => json!({"filter_chains": [{"filters": filters}]}),
+        };
+        let mut file = json!({"_format_version": "3.0", "services": [below]});
+        file["services"][0]["name"] = "shop".into();
+        file.to_string()
+    };
+    desk.put("plugin.yml", &kong("plugins"));
+    desk.put("filter.yml", &kong("filter_chains"));
     let twice = ["-H", "X-Consumer-ID: a", "-H", "X-Consumer-ID: b", "--path", "/login"];
-    let report = desk.explain(&twice).ended(0).json();
-    assert_eq!(report["removed"], json!(["x-consumer-id"]));
-    let report = desk.explain(&[&twice[..], &["--host", "kong"]].concat()).ended(1).json();
-    assert_eq!(report["denial"]["code"], "header_repeated");
-    assert_eq!(report["steps"], json!([{"step": "head", "result": "denied"}]));
+    let misspelt = ["-H", "X_Consumer_ID: root", "--path", "/login"];
+    for (case, file, host, removes) in [
+        ("Envoy", "gatepass.yaml", None, true),
+        ("the plugin", "gatepass.yaml", Some("kong"), true),
+        ("the filter", "gatepass.yaml", Some("kong-filter"), false),
+        ("a file's plugin", "plugin.yml", None, true),
+        ("a file's filter", "filter.yml", None, false),
+        ("a file's filter, in Kong", "filter.yml", Some("kong"), false),
+        ("a file's plugin as a filter", "plugin.yml", Some("kong-filter"), false),
+    ] {
+        let fixed = ["explain", "-c", file, "--at", LATER, "--json"];
+        let host = host.map_or(vec![], |host| vec!["--host", host]);
+        for fields in [&twice[..], &misspelt] {
+            let run = desk.run(&[&fixed[..], &host, fields].concat());
+            let report = run.ended(if removes { 0 } else { 1 }).json();
+            if removes {
+                let removed = report["removed"][0].as_str().unwrap().to_ascii_lowercase();
+                assert!(removed.starts_with('x'), "{case}: {report}");
+            } else {
+                assert_eq!(report["denial"]["code"], "header_repeated", "{case}");
+                let steps = json!([{"step": "head", "result": "denied"}]);
+                assert_eq!(report["steps"], steps, "{case}");
+            }
+        }
+    }
 }
 
 #[test]

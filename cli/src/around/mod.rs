@@ -18,7 +18,7 @@ use crate::located::{Located, Step, Warning};
 pub fn look(trail: &[Step<'_>], documents: &[Value], located: &mut Located) {
     let mut notes = Notes::default();
     match located.host {
-        HostKind::Kong => kong::look(trail, located, &mut notes),
+        HostKind::Kong | HostKind::KongFilter => kong::look(trail, located, &mut notes),
         HostKind::Envoy => {
             envoy::look(trail, located, &mut notes);
             kubernetes::look(trail, documents, located, &mut notes);

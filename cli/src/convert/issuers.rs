@@ -84,7 +84,9 @@ impl Issuers {
             }
             Some(issuer) if !issuer.is_empty() => issuer,
             _ => {
-                return leave_out("it has no issuer, and only tokens of known issuers are accepted");
+                return leave_out(
+                    "it has no issuer, and only tokens of known issuers are accepted",
+                );
             }
         };
         let keys = match keys.and_then(checked) {
@@ -216,7 +218,8 @@ impl Issuers {
         let fewer = tokens.iter().filter(is_narrower).map(|(name, _)| name.as_str());
         let fewer: Vec<_> = fewer.collect();
         if !fewer.is_empty() {
-            let text = "one rule cannot require other audiences of each provider: fewer tokens pass of";
+            let text =
+                "one rule cannot require other audiences of each provider: fewer tokens pass of";
             notes.add(place, format_args!("{text} {}", fewer.join(", ")));
         }
         let is_any = kept.len() == self.providers.len() && kept.values().all(Option::is_none);

@@ -10,19 +10,6 @@ use gatepass_native::AwsLc;
 
 use crate::address::{self, Address};
 
-/// The capabilities of nginx from Lua.
-pub const NGINX: HostCapabilities = HostCapabilities {
-    removes_headers: true,
-    resumes_others: true,
-    repeats_reply_fields: true,
-    // nginx writes them after this, from what the client sent.
-    writes_forwarded: false,
-    frames_grpc_replies: false,
-    ends_streams: false,
-    has_consumers: true,
-    announces_bodies: false,
-};
-
 /// The settings of a configuration that is to run here, with the machine's environment
 /// and cryptography.
 pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
@@ -65,7 +52,7 @@ fn fitting(settings: Settings) -> Result<Settings, Problems> {
             Problem::new(path, format!("{:?}", service.upstream), address::ACCEPTED)
         })
         .collect();
-    problems.extend(config::check_host(&settings, NGINX));
+    problems.extend(config::check_host(&settings, HostCapabilities::KONG_PLUGIN));
     Problems::check(problems).map(|()| settings)
 }
 

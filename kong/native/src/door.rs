@@ -12,7 +12,7 @@ use gatepass::callout::CalloutReply;
 use gatepass::config::{self, Problem, Problems};
 use gatepass::event::Event;
 use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
-use gatepass::host::{HostFailure, RequestInfo, parse_address};
+use gatepass::host::{HostCapabilities, HostFailure, RequestInfo, parse_address};
 use gatepass::http::RequestHead;
 use gatepass::metrics::{self, Sample, Series};
 use gatepass::pipeline::{Heard, SharedData};
@@ -20,7 +20,7 @@ use gatepass::time::UnixTime;
 use gatepass_native::Stopwatch;
 use log::Level;
 
-use crate::check::{self, NGINX};
+use crate::check;
 use crate::encode::{Encoder, RawAction};
 use crate::frame::Begun;
 use crate::store::Store;
@@ -298,8 +298,8 @@ fn gateway(
     if store.is_none() {
         config::check_unshared(&settings)?;
     }
-    let mut gateway =
-        Gateway::new(settings, NGINX, seed).with_request_info(Box::new(Asked(Rc::clone(info))));
+    let mut gateway = Gateway::new(settings, HostCapabilities::KONG_PLUGIN, seed)
+        .with_request_info(Box::new(Asked(Rc::clone(info))));
     if let Some(store) = store {
         gateway.share(Box::new(store));
     }
