@@ -32,6 +32,10 @@ pub(super) struct Access {
     pub(super) scopes_any: Option<BTreeSet<String>>,
     /// Claims by their path.
     pub(super) claims: BTreeMap<String, Claim>,
+    /// Groups of which its consumer must be in one; any if `None`.
+    pub(super) groups_any: Option<BTreeSet<String>>,
+    /// Groups of which its consumer must be in none.
+    pub(super) groups_none: BTreeSet<String>,
     /// What happens without a valid token.
     pub(super) missing: Missing,
 }
@@ -107,6 +111,8 @@ impl Need {
                     access.claims.len(),
                     usize::from(access.scopes_any.is_some()),
                     usize::from(access.tokens.is_some()),
+                    usize::from(access.groups_any.is_some()),
+                    access.groups_none.len(),
                     if access.missing == Missing::Refused { 3 } else { 1 },
                 ];
                 conditions.into_iter().sum()
@@ -142,13 +148,6 @@ impl Access {
         other: &Self,
         tokens: Option<BTreeMap<String, Audiences>>,
     ) -> Option<Self> {
-        let scopes_any = match (&self.scopes_any, &other.scopes_any) {
-            (Some(one), Some(two)) => {
-                let shared: BTreeSet<_> = one.intersection(two).cloned().collect();
-                Some(Some(shared).filter(|it| !it.is_empty())?)
-            }
-            (one, two) => one.as_ref().or(two.as_ref()).cloned(),
-        };
         let mut claims = self.claims.clone();
         for (path, claim) in &other.claims {
             let both = match claims.get(path) {
@@ -160,8 +159,10 @@ impl Access {
         Some(Self {
             tokens,
             scopes_all: self.scopes_all.union(&other.scopes_all).cloned().collect(),
-            scopes_any,
+            scopes_any: one_of_both(&self.scopes_any, &other.scopes_any)?,
             claims,
+            groups_any: one_of_both(&self.groups_any, &other.groups_any)?,
+            groups_none: self.groups_none.union(&other.groups_none).cloned().collect(),
             missing: self.missing.min(other.missing),
         })
     }
@@ -226,6 +227,8 @@ impl Access {
             (path.clone(), claim)
         });
         put("claims", Value::Object(claims.collect()));
+        put("groups_any", json!(self.groups_any.clone().unwrap_or_default()));
+        put("groups_none", json!(self.groups_none));
         if self.missing != Missing::Refused {
             put("allow_missing", json!(true));
         }
@@ -258,19 +261,26 @@ impl Claim {
     }
 }
 
+/// The values of which one is enough for both; `None` if no value is.
+fn one_of_both(
+    one: &Option<BTreeSet<String>>,
+    two: &Option<BTreeSet<String>>,
+) -> Option<Option<BTreeSet<String>>> {
+    match (one, two) {
+        (Some(one), Some(two)) => {
+            let shared: BTreeSet<_> = one.intersection(two).cloned().collect();
+            (!shared.is_empty()).then_some(Some(shared))
+        }
+        (one, two) => Some(one.as_ref().or(two.as_ref()).cloned()),
+    }
+}
+
 fn shared_tokens(
     one: &BTreeMap<String, Audiences>,
     two: &BTreeMap<String, Audiences>,
 ) -> BTreeMap<String, Audiences> {
     let shared = one.iter().filter_map(|(name, audiences)| {
-        let both = match (audiences, two.get(name)?) {
-            (Some(one), Some(two)) => {
-                let both: BTreeSet<_> = one.intersection(two).cloned().collect();
-                Some(Some(both).filter(|it| !it.is_empty())?)
-            }
-            (one, two) => one.as_ref().or(two.as_ref()).cloned(),
-        };
-        Some((name.clone(), both))
+        Some((name.clone(), one_of_both(audiences, two.get(name)?)?))
     });
     shared.collect()
 }

@@ -34,8 +34,9 @@ use serde_json::{Map, Value, json};
 use self::applied::Applied;
 use self::bearer::Bearer;
 use self::entities::Kong;
-use self::plugins::{Jwt, Need};
+use self::plugins::Jwt;
 use super::assemble::whole;
+use super::need::{Access, Need};
 use super::{ConvertError, Converted, ISSUER, Notes};
 
 /// The name of the provider in the configuration.
@@ -87,11 +88,13 @@ fn convert(kong: &Kong, mut notes: Notes) -> Result<Converted, ConvertError> {
     }
     let anonymous = anonymous(&plugins, &entries, &mut notes);
     let lookup = Some(&first.lookup);
-    let common = routes::Common { lookup, anonymous: anonymous.as_ref(), bearer: None };
+    let tokens = Some([(PROVIDER.to_owned(), None)].into());
+    let valid = &Access { tokens, ..Access::default() };
+    let common = routes::Common { lookup, anonymous: anonymous.as_ref(), bearer: None, valid };
     let needs = routes::needs(kong, &routes, &common, &mut notes);
     let provider = provider(&plugins, &needs, &mut notes);
     let (rule_places, rules): (Vec<_>, Vec<_>) =
-        routes::rules(&routes, &needs, &mut notes).into_iter().unzip();
+        routes::rules(&routes, &needs, valid, &mut notes).into_iter().unzip();
     for field in &kong.others {
         notes.add("the file", format_args!("its {field} stay in Kong"));
     }
@@ -136,9 +139,10 @@ fn of_issuers(
     bearer: Bearer,
     mut notes: Notes,
 ) -> Result<Converted, ConvertError> {
-    let common = routes::Common { lookup: None, anonymous: None, bearer: Some(&bearer) };
+    let valid = &Access::default();
+    let common = routes::Common { lookup: None, anonymous: None, bearer: Some(&bearer), valid };
     let needs = routes::needs(kong, routes, &common, &mut notes);
-    let rules = routes::rules(routes, &needs, &mut notes);
+    let rules = routes::rules(routes, &needs, valid, &mut notes);
     for field in &kong.others {
         notes.add("the file", format_args!("its {field} stay in Kong"));
     }
@@ -215,7 +219,7 @@ fn provider(plugins: &[(&str, &Jwt)], needs: &[Need], notes: &mut Notes) -> Map<
     if plugins.iter().all(|(_, jwt)| !jwt.run_on_preflight) {
         let asks_more = |need: &Need| {
             let Need::Token(access) = need else { return *need == Need::Nobody };
-            access.allow.is_some() || !access.deny.is_empty()
+            access.groups_any.is_some() || !access.groups_none.is_empty()
         };
         if needs.iter().any(asks_more) {
             notes.add(place, "run_on_preflight is true: acl refuses preflights in Kong");

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::issuer::{self, IssuerPlugin, Options};
 use super::placeholder::{is_template, plain};
 use super::{keycloak, openid_connect};
-use crate::convert::need;
+use crate::convert::need::Access;
 
 /// The settings of a plugin.
 pub(super) enum Settings {
@@ -230,64 +230,6 @@ impl Lookup {
     }
 }
 
-/// Requirements for requests of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Need {
-    /// Nothing.
-    Open,
-    /// A valid token, and what its consumer must be.
-    Token(Access),
-    /// No request passes.
-    Nobody,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Access {
-    /// Groups of which the consumer is in one; any if `None`.
-    pub(super) allow: Option<BTreeSet<String>>,
-    /// Groups of which it is in none.
-    pub(super) deny: BTreeSet<String>,
-    /// Whether one passes without a token, as the anonymous consumer.
-    pub(super) is_for_anonymous: bool,
-    /// What a token of an issuer must be.
-    pub(super) token: Option<Box<need::Access>>,
-}
-
-impl Need {
-    /// The requirements where both apply.
-    pub(super) fn and(&self, other: &Self) -> Self {
-        match (self, other) {
-            (Self::Open, need) | (need, Self::Open) => need.clone(),
-            (Self::Nobody, _) | (_, Self::Nobody) => Self::Nobody,
-            (Self::Token(one), Self::Token(two)) => {
-                let allow = match (&one.allow, &two.allow) {
-                    (Some(one), Some(two)) => Some(one.intersection(two).cloned().collect()),
-                    (one, two) => one.as_ref().or(two.as_ref()).cloned(),
-                };
-                let token = match (&one.token, &two.token) {
-                    (Some(one), Some(two)) => one.and(two).map(Box::new),
-                    (one, two) => one.as_ref().or(two.as_ref()).cloned(),
-                };
-                let has_tokens = token.is_some() || one.token.is_none() && two.token.is_none();
-                if allow.as_ref().is_some_and(BTreeSet::is_empty) || !has_tokens {
-                    return Self::Nobody;
-                }
-                Self::Token(Access {
-                    allow,
-                    deny: one.deny.union(&two.deny).cloned().collect(),
-                    is_for_anonymous: one.is_for_anonymous && two.is_for_anonymous,
-                    token,
-                })
-            }
-        }
-    }
-
-    /// True if every request that passes this one passes the other.
-    pub(super) fn covers(&self, other: &Self) -> bool {
-        self.and(other) == *self
-    }
-}
-
 impl Acl {
     /// Requirements besides a token; an error says why no request passes.
     pub(super) fn need(&self) -> Result<Access, &'static str> {
@@ -300,11 +242,13 @@ impl Acl {
             () if !deny.is_empty() && *counts_consumer_groups => {
                 Err("acl denies consumer groups, which are not read")
             }
-            () if !deny.is_empty() => Ok(Access { deny: deny.known.clone(), ..Access::default() }),
+            () if !deny.is_empty() => {
+                Ok(Access { groups_none: deny.known.clone(), ..Access::default() })
+            }
             () if allow.known.is_empty() => {
                 Err("acl allows only groups of which there are placeholders")
             }
-            () => Ok(Access { allow: Some(allow.known.clone()), ..Access::default() }),
+            () => Ok(Access { groups_any: Some(allow.known.clone()), ..Access::default() }),
         }
     }
 

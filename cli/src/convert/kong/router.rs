@@ -12,7 +12,7 @@ use gatepass::http::percent_decode;
 use serde_json::{Map, Value, json};
 
 use super::entities::Route;
-use super::plugins::Need;
+use crate::convert::need::Need;
 
 /// One path of a route, or a route without paths: Kong ranks each by itself.
 pub(super) struct Entry<'k> {

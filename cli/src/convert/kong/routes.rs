@@ -8,18 +8,18 @@
 use std::collections::BTreeSet;
 
 use gatepass::http::is_unambiguous;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::Anonymous;
 use super::applied::Applied;
 use super::bearer::Bearer;
 use super::entities::{Kong, Route};
 use super::issuer::IssuerPlugin;
 use super::joined;
-use super::plugins::{Access, Jwt, Lookup, Need, is_harmless};
+use super::plugins::{Jwt, Lookup, is_harmless};
 use super::router::Entry;
-use super::{Anonymous, PROVIDER};
 use crate::convert::Notes;
-use crate::convert::need::{self, Claim, NOBODY};
+use crate::convert::need::{Access, Claim, Missing, Need};
 
 /// The settings common to all routes.
 pub(super) struct Common<'k> {
@@ -28,6 +28,8 @@ pub(super) struct Common<'k> {
     pub(super) anonymous: Option<&'k Anonymous>,
     /// The plugins that take tokens of issuers, if these are what is converted.
     pub(super) bearer: Option<&'k Bearer>,
+    /// What a valid token is.
+    pub(super) valid: &'k Access,
 }
 
 /// The routes of which Kong's router knows, with their plugins.
@@ -117,8 +119,10 @@ fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mu
         return Need::Nobody;
     }
     let Some(mut access) = of_acl(applied, place, notes) else { return Need::Nobody };
-    access.is_for_anonymous = takes_anonymous(jwt, &access, place, common, notes);
-    Need::Token(access)
+    if takes_anonymous(jwt, &access, place, common, notes) {
+        access.missing = Missing::Allowed;
+    }
+    Need::of(Access { tokens: common.valid.tokens.clone(), ..access })
 }
 
 /// What acl asks; `None` if nobody passes.
@@ -177,15 +181,13 @@ fn of_issuer(
     }
     let Some(access) = of_acl(applied, place, notes) else { return Need::Nobody };
     let groups = plugin.groups_claim.as_ref().and_then(Value::as_str);
-    let token = match groups.filter(|_| plugin.consumer.is_none() && applied.acl.is_some()) {
+    let mut need = Need::Token(token).and(&Need::of(access));
+    if let Some(claim) = groups.filter(|_| plugin.consumer.is_none() && applied.acl.is_some()) {
         // acl refuses a token without groups, even if it only denies some.
-        Some(claim) => {
-            let claims = [(claim.to_owned(), Claim::Present)].into();
-            token.and(&need::Access { claims, ..need::Access::default() }).map(Box::new)
-        }
-        None => Some(token),
-    };
-    token.map_or(Need::Nobody, |token| Need::Token(Access { token: Some(token), ..access }))
+        let claims = [(claim.to_owned(), Claim::Present)].into();
+        need = need.and(&Need::of(Access { claims, ..Access::default() }));
+    }
+    need
 }
 
 fn takes_anonymous(
@@ -200,7 +202,7 @@ fn takes_anonymous(
         return false;
     }
     let is_in = |groups: &BTreeSet<String>| anonymous.groups.iter().any(|it| groups.contains(it));
-    let passes = access.allow.as_ref().is_none_or(is_in) && !is_in(&access.deny);
+    let passes = access.groups_any.as_ref().is_none_or(is_in) && !is_in(&access.groups_none);
     if !passes {
         let text = "a request without a token gets 401, not 403: the anonymous consumer is not in \
                     the required groups";
@@ -213,6 +215,7 @@ fn takes_anonymous(
 pub(super) fn rules(
     routes: &[(usize, &Route)],
     needs: &[Need],
+    valid: &Access,
     notes: &mut Notes,
 ) -> Vec<(String, Value)> {
     let entries = routes.iter().zip(needs).flat_map(|((_, route), need)| Entry::of(route, need));
@@ -235,15 +238,15 @@ pub(super) fn rules(
             .collect();
         let need = shared.iter().fold(entry.need.clone(), |need, other| need.and(&other.need));
         about(entry, &shared, &need, notes);
-        rules.push((entry.route.place.clone(), rule(matching.clone(), &need)));
+        rules.push((entry.route.place.clone(), need.rule(matching)));
     }
     if entries.iter().any(|entry| entry.route.controller.is_some()) {
         let text = "nobody passes where no other rule matches: other files may have routes there";
         notes.add("the last rule", text);
-        rules.push(("the last rule".to_owned(), rule(json!({}), &Need::Nobody)));
+        rules.push(("the last rule".to_owned(), Need::Nobody.rule(&json!({}))));
         rules = joined::prefixes(rules);
     } else {
-        rules.extend(last(&entries, notes));
+        rules.extend(last(&entries, valid, notes));
     }
     about_case(&entries, notes);
     rules
@@ -268,8 +271,8 @@ fn about_case(entries: &[Entry<'_>], notes: &mut Notes) {
 
 /// A rule for the requests that no other one matches, where they need more than
 /// a valid token.
-fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<(String, Value)> {
-    let token = Need::Token(Access::default());
+fn last(entries: &[Entry<'_>], valid: &Access, notes: &mut Notes) -> Option<(String, Value)> {
+    let token = Need::of(valid.clone());
     let missed = entries.iter().filter(|entry| !entry.is_covered() && !token.covers(&entry.need));
     let missed: Vec<_> = missed.collect();
     let need = missed.iter().fold(token.clone(), |need, entry| need.and(&entry.need));
@@ -280,7 +283,7 @@ fn last(entries: &[Entry<'_>], notes: &mut Notes) -> Option<(String, Value)> {
             "the last rule",
             format_args!("{asks} for all requests that no other rule matches: some are {others}'s"),
         );
-        ("the last rule".to_owned(), rule(json!({ "path_prefix": "/" }), &need))
+        ("the last rule".to_owned(), need.rule(&json!({ "path_prefix": "/" })))
     })
 }
 
@@ -343,39 +346,9 @@ fn asked(need: &Need) -> &'static str {
     match need {
         Need::Open => "nothing is asked",
         Need::Nobody => "nobody passes",
-        Need::Token(Access { allow: None, deny, .. }) if deny.is_empty() => {
+        Need::Token(access) if access.groups_any.is_none() && access.groups_none.is_empty() => {
             "a valid token is needed"
         }
         Need::Token(_) => "a valid token is needed, and the groups that each of them requires",
     }
-}
-
-fn rule(matching: Value, need: &Need) -> Value {
-    let mut requires = match need {
-        Need::Token(Access { token: Some(token), .. }) => match token.to_json() {
-            Value::Object(requires) => requires,
-            _ => Map::new(),
-        },
-        Need::Token(_) => Map::from_iter([("providers".to_owned(), json!([PROVIDER]))]),
-        Need::Open | Need::Nobody => Map::new(),
-    };
-    match need {
-        Need::Open => return json!({ "match": matching, "bypass": true }),
-        Need::Nobody => {
-            requires.insert("groups_any".to_owned(), json!([NOBODY]));
-            requires.insert("groups_none".to_owned(), json!([NOBODY]));
-        }
-        Need::Token(Access { allow, deny, is_for_anonymous, .. }) => {
-            if let Some(allow) = allow {
-                requires.insert("groups_any".to_owned(), json!(allow));
-            }
-            if !deny.is_empty() {
-                requires.insert("groups_none".to_owned(), json!(deny));
-            }
-            if *is_for_anonymous {
-                requires.insert("allow_missing".to_owned(), json!(true));
-            }
-        }
-    }
-    json!({ "match": matching, "requires": requires })
 }
