@@ -267,6 +267,10 @@ pub struct Replies {
     /// The feed of the allowlist
     #[arg(long, value_name = "REPLY")]
     pub allowlist: Option<String>,
+    /// Kong's own consumer, an object with id, username, custom_id and groups; 404 if there
+    /// is none
+    #[arg(long, value_name = "REPLY")]
+    pub kong_consumer: Option<String>,
 }
 
 // A group, so that a message about what is missing names both.

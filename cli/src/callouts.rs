@@ -1,101 +1,41 @@
 //! Callouts to services, and the replies that the options of a command give.
 
-use gatepass::callout::{Answer, Callout, CalloutFailure, CalloutReply};
+use gatepass::callout::{Answer, CalloutFailure, CalloutReply};
+use gatepass::pipeline::CalloutPurpose;
+use gatepass::revocation::ListId;
 use serde_json::{Value, json};
 
 use crate::arguments::Replies;
 use crate::failure::Failure;
 use crate::system;
 
-/// The purpose of a callout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The keys of a provider.
-    Keys(String),
-    /// Where a provider has its keys.
-    Discovery(String),
-    /// The user.
-    UserInfo,
-    /// A reference token.
-    Introspection,
-    /// The tokens that are revoked.
-    RevocationFeed,
-    /// The tokens that may pass.
-    Allowlist,
+/// The purpose of a callout in words.
+pub const fn name(purpose: &CalloutPurpose) -> &'static str {
+    match purpose {
+        CalloutPurpose::Keys(_) => "keys",
+        CalloutPurpose::Discovery(_) => "discovery",
+        CalloutPurpose::UserInfo => "user info",
+        CalloutPurpose::Introspection => "introspection",
+        CalloutPurpose::Feed(ListId::Revoked) => "revocation feed",
+        CalloutPurpose::Feed(ListId::Allowed) => "allowlist",
+        CalloutPurpose::Login => "login",
+        CalloutPurpose::HostConsumer => "Kong's consumer",
+        CalloutPurpose::Forward => "forwarding of revocations",
+    }
 }
 
-impl Kind {
-    /// The purpose in words.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Keys(_) => "keys",
-            Self::Discovery(_) => "discovery",
-            Self::UserInfo => "user info",
-            Self::Introspection => "introspection",
-            Self::RevocationFeed => "revocation feed",
-            Self::Allowlist => "allowlist",
-        }
-    }
-
-    /// The option that gives the reply.
-    pub const fn option(&self) -> &'static str {
-        match self {
-            Self::Keys(_) => "--jwks",
-            Self::Discovery(_) => "--discovery",
-            Self::UserInfo => "--user-info",
-            Self::Introspection => "--introspection",
-            Self::RevocationFeed => "--revocation-feed",
-            Self::Allowlist => "--allowlist",
-        }
-    }
-
-    /// The purpose of a callout of the gateway with this configuration.
-    pub fn of(callout: &Callout, configuration: &Value) -> Option<Self> {
-        if callout.body.is_some() {
-            return Some(Self::Introspection);
-        }
-        let is_asked = |endpoint: Option<&Value>, service: &str, usual: Option<&str>| {
-            let text = |name: &str| endpoint?.get(name)?.as_str();
-            let path = text("path").or(usual);
-            // The feed's cursor is in the query.
-            let asked = callout.path.split('?').next();
-            text(service) == Some(&callout.service.name)
-                && path.is_some_and(|path| path == callout.path || Some(path) == asked)
-        };
-        let revocation = configuration.get("revocation");
-        for (name, kind) in [("feed", Self::RevocationFeed), ("allowlist", Self::Allowlist)] {
-            if is_asked(revocation.and_then(|it| it.get(name)), "service", None) {
-                return Some(kind);
-            }
-        }
-        let providers = || configuration.get("providers").and_then(Value::as_object);
-        for (name, provider) in providers().into_iter().flatten() {
-            if is_asked(provider.get("remote_jwks"), "service", None) {
-                return Some(Self::Keys(name.clone()));
-            }
-            let usual = Some("/.well-known/openid-configuration");
-            if is_asked(provider.get("discovery"), "service", usual) {
-                return Some(Self::Discovery(name.clone()));
-            }
-        }
-        let user_info = configuration.get("user_info");
-        let text = |name: &str| user_info.and_then(|it| it.get(name)).and_then(Value::as_str);
-        let fixed = text("path").and_then(|path| path.split('{').next());
-        if text("service") == Some(&callout.service.name)
-            && fixed.is_some_and(|fixed| callout.path.starts_with(fixed))
-        {
-            return Some(Self::UserInfo);
-        }
-        // Where a discovery document leads.
-        let leads_here = |provider: &Value| {
-            let discovery = provider.get("discovery")?;
-            let service = discovery.get("jwks_service").or_else(|| discovery.get("service"))?;
-            (service.as_str()? == callout.service.name).then_some(())
-        };
-        let mut providers = providers().into_iter().flatten();
-        let found = providers.find(|(_, provider)| leads_here(provider).is_some());
-        found.map(|(name, _)| Self::Keys(name.clone()))
-    }
+/// The option that gives the reply; `None` if none does.
+pub const fn option(purpose: &CalloutPurpose) -> Option<&'static str> {
+    Some(match purpose {
+        CalloutPurpose::Keys(_) => "--jwks",
+        CalloutPurpose::Discovery(_) => "--discovery",
+        CalloutPurpose::UserInfo => "--user-info",
+        CalloutPurpose::Introspection => "--introspection",
+        CalloutPurpose::Feed(ListId::Revoked) => "--revocation-feed",
+        CalloutPurpose::Feed(ListId::Allowed) => "--allowlist",
+        CalloutPurpose::HostConsumer => "--kong-consumer",
+        CalloutPurpose::Login | CalloutPurpose::Forward => return None,
+    })
 }
 
 /// A reply, and where it is from.
@@ -108,30 +48,36 @@ pub struct Given {
 
 impl Replies {
     /// The reply to a callout; `None` if no option gives it.
-    pub fn to(&self, kind: &Kind, configuration: &Value) -> Result<Option<Given>, Failure> {
-        let text = match kind {
-            Kind::Keys(provider) => {
+    pub fn to(
+        &self,
+        purpose: &CalloutPurpose,
+        configuration: &Value,
+    ) -> Result<Option<Given>, Failure> {
+        let text = match purpose {
+            CalloutPurpose::Keys(provider) => {
                 let own = format!("{provider}=");
                 let own = self.jwks.iter().find_map(|text| text.strip_prefix(&own));
                 let is_for_all = |text: &&String| !is_for_one(text, configuration);
                 own.or_else(|| self.jwks.iter().find(is_for_all).map(String::as_str))
             }
-            Kind::Discovery(_) => self.discovery.as_deref(),
-            Kind::UserInfo => self.user_info.as_deref(),
-            Kind::Introspection => self.introspection.as_deref(),
-            Kind::RevocationFeed => self.revocation_feed.as_deref(),
-            Kind::Allowlist => self.allowlist.as_deref(),
+            CalloutPurpose::Discovery(_) => self.discovery.as_deref(),
+            CalloutPurpose::UserInfo => self.user_info.as_deref(),
+            CalloutPurpose::Introspection => self.introspection.as_deref(),
+            CalloutPurpose::Feed(ListId::Revoked) => self.revocation_feed.as_deref(),
+            CalloutPurpose::Feed(ListId::Allowed) => self.allowlist.as_deref(),
+            CalloutPurpose::HostConsumer => self.kong_consumer.as_deref(),
+            CalloutPurpose::Login | CalloutPurpose::Forward => None,
         };
         if let Some(text) = text {
-            let from = format!("{} {text}", kind.option());
+            let from = format!("{} {text}", option(purpose).unwrap_or_default());
             return Ok(Some(Given { reply: reply(text)?, from }));
         }
-        Ok(match kind {
-            Kind::RevocationFeed => Some(Given {
+        Ok(match purpose {
+            CalloutPurpose::Feed(ListId::Revoked) => Some(Given {
                 reply: ok(json!({ "cursor": "", "entries": [] }).to_string()),
                 from: "assumed: nothing is revoked".to_owned(),
             }),
-            Kind::Discovery(provider) => {
+            CalloutPurpose::Discovery(provider) => {
                 let issuer = configuration.pointer("/providers").and_then(|it| it.get(provider));
                 let issuer = issuer.and_then(|provider| provider.get("issuer"));
                 let document = json!({ "issuer": issuer, "jwks_uri": "https://issuer/jwks" });

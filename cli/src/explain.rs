@@ -1,24 +1,23 @@
 //! `explain`: what becomes of a request, decided by the gateway itself.
 
 use gatepass::bearer::check_form;
-use gatepass::callout::{CalloutReply, ReplyFields};
+use gatepass::callout::CalloutReply;
 use gatepass::event::{Event, Stage};
 use gatepass::host::RequestId;
 use gatepass::http::RequestHead;
-use gatepass::pipeline::{Pipeline, Settings, Step};
+use gatepass::pipeline::{CalloutPurpose, Dispatch, Pipeline, Settings, Step};
 use gatepass::time::UnixTime;
 use gatepass::token::Untrusted;
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value};
 
 use crate::arguments::{Explain, HostKind, Replies};
-use crate::callouts::Kind;
 use crate::comparison::Checked;
 use crate::configuration::Configuration;
-use crate::explanation::{Exchange, Explanation, TokenForm};
+use crate::explanation::{Exchange, Explanation, Outcome, TokenForm};
 use crate::failure::Failure;
 use crate::time::moment;
-use crate::{Output, envoy, report, system};
+use crate::{Output, callouts, envoy, report, system};
 
 /// `explain`.
 pub fn run(arguments: &Explain) -> Result<Output, Failure> {
@@ -35,14 +34,14 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     let head = match received {
         Ok(fields) => RequestHead::new(fields),
         Err(status) => {
-            let explanation = Explanation { refused: Some(status), ..Explanation::of(request) };
+            let explanation = Explanation::of(request, Outcome::RefusedByHost(status));
             return Ok(output(arguments, &configuration, &explanation));
         }
     };
     let mut explanation = decide(&configuration, settings, head.clone(), &arguments.replies, now)?;
     explanation.request = request;
-    if let (HostKind::Envoy, Some(Verdict::Deny(_, reply) | Verdict::Answer(reply))) =
-        (configuration.host, &mut explanation.verdict)
+    if let (HostKind::Envoy, Outcome::Decided(Verdict::Deny(_, reply) | Verdict::Answer(reply))) =
+        (configuration.host, &mut explanation.outcome)
     {
         envoy::sent(reply, &head);
     }
@@ -70,46 +69,40 @@ pub fn decide(
     const SEED: [u8; 16] = *b"gatepass explain";
     let document = &configuration.document;
     let request = (lossy(head.method()), lossy(head.first(":path").unwrap_or_default()));
-    let mut explanation = Explanation::of(request);
+    let mut explanation = Explanation::of(request, Outcome::NeedsReply(None));
     let mut gateway = Pipeline::new(settings, configuration.door().capabilities(), SEED);
     gateway.take_log();
     let mut step = gateway.begin(RequestId::default(), head.clone(), now);
-    loop {
-        let (sent, waiting) = match step {
-            Step::Await(sent, waiting) => (sent, waiting),
+    explanation.outcome = loop {
+        let (Dispatch { id, callout }, waiting) = match step {
+            Step::Await(dispatch, waiting) => (dispatch, waiting),
             Step::Done(verdict, trace) => {
-                (explanation.verdict, explanation.trace) = (Some(verdict), trace);
-                break;
+                explanation.trace = trace;
+                break Outcome::Decided(verdict);
             }
             Step::Receive(submission) => {
                 explanation.trace = submission.trace().clone();
-                explanation.is_login = submission.is_login();
-                explanation.is_received = !explanation.is_login;
-                break;
+                break if submission.is_login() { Outcome::Login } else { Outcome::ReadsBody };
             }
             // There is no other request whose callout could be joined.
-            Step::Join(_) => break,
+            Step::Join(_) => break Outcome::NeedsReply(None),
         };
         explanation.trace = waiting.trace().clone();
-        // The only reply that is passed on.
-        explanation.is_login = sent.callout.reads == ReplyFields::All;
-        if explanation.is_login {
-            explanation.callouts.push(Exchange { kind: None, callout: sent.callout, reply: None });
-            break;
-        }
-        let kind = Kind::of(&sent.callout, document);
-        let given = match &kind {
-            Some(kind) => replies.to(kind, document)?,
-            None => None,
-        };
+        let Some(purpose) = gateway.purpose_of(id) else { break Outcome::NeedsReply(None) };
+        let option = callouts::option(&purpose);
+        let is_login = purpose == CalloutPurpose::Login;
+        let given = replies.to(&purpose, document)?;
         let reply = given.map(|given| (given.reply, given.from));
         let outcome = reply
             .as_ref()
-            .and_then(|(reply, _)| gateway.complete(sent.id, &bounded(reply, &gateway), now));
-        explanation.callouts.push(Exchange { kind, callout: sent.callout, reply });
-        let Some(outcome) = outcome else { break };
-        step = gateway.resume(waiting, &outcome, now);
-    }
+            .and_then(|(reply, _)| gateway.complete(id, &bounded(reply, &gateway), now));
+        explanation.callouts.push(Exchange { purpose, callout, reply });
+        step = match outcome {
+            Some(outcome) => gateway.resume(waiting, &outcome, now),
+            None if is_login => break Outcome::Login,
+            None => break Outcome::NeedsReply(option),
+        };
+    };
     inspect(&mut explanation, &gateway, &head, document, now);
     let events = gateway.take_log().into_iter();
     let others = events.filter(|event| !matches!(event, Event::Denied(_) | Event::WouldDeny(_)));
@@ -131,13 +124,15 @@ fn inspect(
     let Some(opened) = gateway.unsealed(&token).filter(|_| trace.stage >= Stage::Token) else {
         return;
     };
-    let provider = Untrusted::parse(&opened, usize::MAX).ok();
-    let provider = provider.and_then(|token| gateway.provider_of(&token));
-    let keys =
-        provider.as_ref().and_then(|own| keys_of(&own.name, &explanation.callouts, document));
-    let mut kinds = explanation.callouts.iter().filter_map(|exchange| exchange.kind.as_ref());
-    let is_introspected = kinds.any(|kind| *kind == Kind::Introspection);
-    explanation.provider = provider.map(|provider| provider.name.clone());
+    let provider = trace.provider.clone().or_else(|| {
+        let token = Untrusted::parse(&opened, usize::MAX).ok()?;
+        gateway.provider_of(&token)
+    });
+    let name = provider.map(|provider| provider.name.clone());
+    let keys = name.as_ref().and_then(|own| keys_of(own, &explanation.callouts, document));
+    let mut purposes = explanation.callouts.iter().map(|exchange| &exchange.purpose);
+    let is_introspected = purposes.any(|it| *it == CalloutPurpose::Introspection);
+    explanation.provider = name;
     explanation.checks =
         Checked { gateway, head, trace, keys: keys.as_ref(), is_introspected, now }.all(&opened);
 }
@@ -146,8 +141,10 @@ fn inspect(
 fn keys_of(provider: &str, callouts: &[Exchange], document: &Value) -> Option<Value> {
     let fetched = callouts.iter().find_map(|exchange| match exchange {
         Exchange {
-            kind: Some(Kind::Keys(_)), reply: Some((CalloutReply::Answer(it), _)), ..
-        } => serde_json::from_slice::<Value>(&it.body).ok(),
+            purpose: CalloutPurpose::Keys(own),
+            reply: Some((CalloutReply::Answer(it), _)),
+            ..
+        } if own == provider => serde_json::from_slice::<Value>(&it.body).ok(),
         _ => None,
     });
     fetched.or_else(|| document.get("providers")?.get(provider)?.get("local_jwks").cloned())

@@ -3,11 +3,70 @@
 use gatepass::callout::{Callout, CalloutReply};
 use gatepass::denial::Denial;
 use gatepass::event::Trace;
+use gatepass::pipeline::CalloutPurpose;
 use gatepass::verdict::Verdict;
 use serde_json::{Map, Value};
 
-use crate::callouts::Kind;
+use crate::Ending;
 use crate::comparison::Comparison;
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The host itself answers with this status; the filter never sees the request.
+    RefusedByHost(u16),
+    /// The gateway decided.
+    Decided(Verdict),
+    /// It is authorized, and its body would be read, to revoke tokens.
+    ReadsBody,
+    /// It is a login, whose service only the gateway can call.
+    Login,
+    /// It depends on the reply to the last callout, which this option gives.
+    NeedsReply(Option<&'static str>),
+}
+
+impl Outcome {
+    /// In one word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::RefusedByHost(_) => "refused",
+            Self::Decided(Verdict::Forward(_)) => "forwarded",
+            Self::Decided(Verdict::Deny(..)) => "denied",
+            Self::Decided(Verdict::Answer(_)) | Self::ReadsBody | Self::Login => "answered",
+            Self::NeedsReply(_) => "undecided",
+        }
+    }
+
+    /// Whether no rule was needed for it.
+    pub const fn is_without_rule(&self) -> bool {
+        match self {
+            Self::RefusedByHost(_)
+            | Self::Decided(Verdict::Answer(_))
+            | Self::ReadsBody
+            | Self::Login => true,
+            Self::Decided(Verdict::Forward(_) | Verdict::Deny(..)) | Self::NeedsReply(_) => false,
+        }
+    }
+
+    /// How the command ends.
+    pub const fn ending(&self) -> Ending {
+        match self {
+            Self::Decided(Verdict::Forward(_) | Verdict::Answer(_))
+            | Self::ReadsBody
+            | Self::Login => Ending::Good,
+            Self::RefusedByHost(_) | Self::Decided(Verdict::Deny(..)) => Ending::Bad,
+            Self::NeedsReply(_) => Ending::Partial,
+        }
+    }
+
+    /// Why it is denied, or would be outside of shadow mode.
+    pub fn denial(&self) -> Option<&Denial> {
+        match self {
+            Self::Decided(verdict) => verdict.denial(),
+            _ => None,
+        }
+    }
+}
 
 /// The outcome of a request, and its reasons.
 pub struct Explanation {
@@ -25,14 +84,8 @@ pub struct Explanation {
     pub callouts: Vec<Exchange>,
     /// The gateway's log lines, except the denial itself.
     pub log: Vec<Value>,
-    /// The end of it; `None` if a reply is missing.
-    pub verdict: Option<Verdict>,
-    /// The status with which the host answers it, and the filter never sees it.
-    pub refused: Option<u16>,
-    /// Whether it is authorized and its body would be read, to revoke tokens.
-    pub is_received: bool,
-    /// Whether it is a login, whose service only the gateway can ask.
-    pub is_login: bool,
+    /// The end of it.
+    pub outcome: Outcome,
 }
 
 /// A token, as far as it may be shown.
@@ -50,7 +103,7 @@ pub struct TokenForm {
 /// A callout and its reply.
 pub struct Exchange {
     /// Its purpose.
-    pub kind: Option<Kind>,
+    pub purpose: CalloutPurpose,
     /// The callout.
     pub callout: Callout,
     /// The reply and its source; `None` if no option gives one.
@@ -58,8 +111,8 @@ pub struct Exchange {
 }
 
 impl Explanation {
-    /// For a request that was not decided yet.
-    pub fn of(request: (String, String)) -> Self {
+    /// For a request with this outcome.
+    pub fn of(request: (String, String), outcome: Outcome) -> Self {
         Self {
             request,
             trace: Trace::default(),
@@ -68,15 +121,7 @@ impl Explanation {
             checks: Vec::new(),
             callouts: Vec::new(),
             log: Vec::new(),
-            verdict: None,
-            refused: None,
-            is_received: false,
-            is_login: false,
+            outcome,
         }
-    }
-
-    /// Why it is denied, or would be outside of shadow mode.
-    pub fn denial(&self) -> Option<&Denial> {
-        self.verdict.as_ref()?.denial()
     }
 }

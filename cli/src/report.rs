@@ -11,12 +11,12 @@ use gatepass::token::IDENTITY_TYPES;
 use gatepass::verdict::{HeaderEdits, Verdict};
 use serde_json::{Map, Value, json};
 
-use crate::callouts::Kind;
+use crate::Output;
+use crate::callouts;
 use crate::comparison::Comparison;
 use crate::configuration::Configuration;
-use crate::explanation::{Exchange, Explanation};
+use crate::explanation::{Exchange, Explanation, Outcome};
 use crate::text::Escaped;
-use crate::{Ending, Output};
 
 /// The data of a report.
 pub struct Report<'a> {
@@ -44,16 +44,6 @@ impl Progress {
     }
 }
 
-/// The outcome of the request, in one word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Forwarded,
-    Denied,
-    Answered,
-    Undecided,
-    Refused,
-}
-
 impl Report<'_> {
     /// For programs.
     pub fn json(&self, show_tokens: bool) -> Output {
@@ -71,7 +61,7 @@ impl Report<'_> {
         let steps =
             steps.iter().map(|(name, progress)| json!({ "step": name, "result": progress.name() }));
         let mut report = json!({
-            "outcome": self.outcome_name(),
+            "outcome": it.outcome.name(),
             "request": { "method": it.request.0, "path": self.target() },
             "rule": rule,
             "token": token,
@@ -81,19 +71,17 @@ impl Report<'_> {
             "callouts": it.callouts.iter().map(exchange_json).collect::<Vec<_>>(),
             "log": it.log,
         });
-        let more = match &it.verdict {
-            Some(Verdict::Forward(edits)) => forwarded_json(edits, show_tokens),
-            Some(Verdict::Deny(_, reply) | Verdict::Answer(reply)) => {
+        let more = match &it.outcome {
+            Outcome::Decided(Verdict::Forward(edits)) => forwarded_json(edits, show_tokens),
+            Outcome::Decided(Verdict::Deny(_, reply) | Verdict::Answer(reply)) => {
                 json!({ "answer": answer_json(reply) })
             }
-            None => match it.refused {
-                Some(status) => json!({ "answer": { "status": status } }),
-                None => json!({}),
-            },
+            Outcome::RefusedByHost(status) => json!({ "answer": { "status": status } }),
+            Outcome::ReadsBody | Outcome::Login | Outcome::NeedsReply(_) => json!({}),
         };
         if let (Value::Object(report), Value::Object(more)) = (&mut report, more) {
             report.extend(more);
-            if let Some(denial) = it.denial() {
+            if let Some(denial) = it.outcome.denial() {
                 let denial = json!({
                     "code": denial.code().name(), "detail": denial.to_string(),
                     "step": it.trace.stage.name(),
@@ -102,7 +90,7 @@ impl Report<'_> {
                 report.insert("denial".to_owned(), denial);
             }
         }
-        Output::new(report.to_string(), self.ending())
+        Output::new(report.to_string(), it.outcome.ending())
     }
 
     /// For people.
@@ -117,7 +105,7 @@ impl Report<'_> {
             Some(position) => {
                 line("rule", &format!("{position}: {}", self.rule(position).unwrap_or_default()));
             }
-            None if matches!(self.outcome(), Outcome::Answered | Outcome::Refused) => {}
+            None if it.outcome.is_without_rule() => {}
             None if it.trace.stage <= Stage::Rule => {}
             None => line("rule", "none matches: a valid token is needed"),
         }
@@ -152,19 +140,18 @@ impl Report<'_> {
         line("steps", &steps.collect::<Vec<_>>().join(", "));
         text.push('\n');
         self.end(&mut text, show_tokens);
-        Output::new(text, self.ending())
+        Output::new(text, it.outcome.ending())
     }
 
     fn end(&self, text: &mut String, show_tokens: bool) {
         let it = self.explanation;
-        if let Some(status) = it.refused {
-            let host = self.configuration.host.name();
-            let _ = writeln!(text, "refused by {host} itself: {status}; the filter never sees it");
-            return;
-        }
-        match &it.verdict {
-            Some(Verdict::Forward(edits)) => {
-                match it.denial() {
+        let _ = match &it.outcome {
+            Outcome::RefusedByHost(status) => {
+                let host = self.configuration.host.name();
+                writeln!(text, "refused by {host} itself: {status}; the filter never sees it")
+            }
+            Outcome::Decided(Verdict::Forward(edits)) => {
+                match it.outcome.denial() {
                     Some(denial) => {
                         let code = denial.code();
                         let _ = writeln!(text, "forwarded in shadow mode; else denied: {code}");
@@ -172,72 +159,41 @@ impl Report<'_> {
                     None => text.push_str("forwarded\n"),
                 }
                 forwarded_text(edits, show_tokens, text);
+                Ok(())
             }
-            Some(Verdict::Deny(denial, reply)) => {
+            Outcome::Decided(Verdict::Deny(denial, reply)) => {
                 let (code, detail) = (denial.code(), denial.to_string());
                 let _ = writeln!(text, "denied: {} {code}: {}", reply.status, Escaped(&detail));
                 answer_text(reply, text);
+                Ok(())
             }
-            Some(Verdict::Answer(reply)) => {
+            Outcome::Decided(Verdict::Answer(reply)) => {
                 let _ = writeln!(text, "answered by the gateway: {}", reply.status);
                 answer_text(reply, text);
+                Ok(())
             }
-            None if it.is_login => {
-                text.push_str(
-                    "a login: the service is asked, and the tokens it issues are sealed\n",
-                );
+            Outcome::Login => {
+                writeln!(text, "a login: the service is asked, and the tokens it issues are sealed")
             }
-            None if it.is_received => {
-                text.push_str("authorized: the gateway reads the body and revokes what it says\n");
+            Outcome::ReadsBody => {
+                writeln!(text, "authorized: the gateway reads the body and revokes what it says")
             }
-            None => {
-                let missing = it.callouts.last().and_then(|exchange| exchange.kind.as_ref());
-                let option = missing.map_or("an option", Kind::option);
-                let _ = writeln!(
-                    text,
-                    "undecided: depends on the reply, to be given with {option} \
-                     (a file, a status, or `failed`)"
-                );
-            }
-        }
-    }
-
-    const fn outcome(&self) -> Outcome {
-        match &self.explanation.verdict {
-            _ if self.explanation.refused.is_some() => Outcome::Refused,
-            Some(Verdict::Forward(_)) => Outcome::Forwarded,
-            Some(Verdict::Deny(..)) => Outcome::Denied,
-            Some(Verdict::Answer(_)) => Outcome::Answered,
-            None if self.explanation.is_received || self.explanation.is_login => Outcome::Answered,
-            None => Outcome::Undecided,
-        }
-    }
-
-    const fn outcome_name(&self) -> &'static str {
-        match self.outcome() {
-            Outcome::Forwarded => "forwarded",
-            Outcome::Denied => "denied",
-            Outcome::Answered => "answered",
-            Outcome::Undecided => "undecided",
-            Outcome::Refused => "refused",
-        }
-    }
-
-    const fn ending(&self) -> Ending {
-        match self.outcome() {
-            Outcome::Forwarded | Outcome::Answered => Ending::Good,
-            Outcome::Denied | Outcome::Refused => Ending::Bad,
-            Outcome::Undecided => Ending::Partial,
-        }
+            Outcome::NeedsReply(option) => writeln!(
+                text,
+                "undecided: depends on the reply, to be given with {} (a file, a status, or \
+                 `failed`)",
+                option.unwrap_or("an option")
+            ),
+        };
     }
 
     /// The steps that were taken. Where a step has nothing to do it passes.
     fn steps(&self) -> Vec<(&'static str, Progress)> {
         let it = self.explanation;
-        let progress = match self.outcome() {
-            Outcome::Refused => return Vec::new(),
-            Outcome::Undecided => Progress::Waiting,
-            _ if it.denial().is_some() => Progress::Denied,
+        let progress = match it.outcome {
+            Outcome::RefusedByHost(_) => return Vec::new(),
+            Outcome::NeedsReply(_) => Progress::Waiting,
+            _ if it.outcome.denial().is_some() => Progress::Denied,
             _ => Progress::Passed,
         };
         let last = it.trace.stage;
@@ -271,7 +227,7 @@ impl Report<'_> {
 }
 
 fn exchange_json(exchange: &Exchange) -> Value {
-    let Exchange { kind, callout, reply } = exchange;
+    let Exchange { purpose, callout, reply } = exchange;
     let headers: Vec<_> = callout.headers.iter().map(|(name, _)| name.as_str()).collect();
     let reply = reply.as_ref().map(|(reply, from)| match reply {
         CalloutReply::Answer(answer) => {
@@ -280,7 +236,7 @@ fn exchange_json(exchange: &Exchange) -> Value {
         CalloutReply::Failed(failure) => json!({ "failed": failure.to_string(), "from": from }),
     });
     json!({
-        "for": kind.as_ref().map(Kind::name),
+        "for": callouts::name(purpose),
         "service": callout.service.name,
         "method": callout.method,
         "authority": callout.service.authority,
@@ -291,11 +247,11 @@ fn exchange_json(exchange: &Exchange) -> Value {
 }
 
 fn exchange_text(exchange: &Exchange) -> String {
-    let Exchange { kind, callout, reply } = exchange;
+    let Exchange { purpose, callout, reply } = exchange;
     let service = &callout.service;
     let mut text = format!(
         "{}: {} {}://{}{}",
-        kind.as_ref().map_or("unknown", Kind::name),
+        callouts::name(purpose),
         callout.method,
         service.scheme.as_str(),
         service.authority,

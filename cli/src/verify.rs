@@ -9,10 +9,9 @@ use gatepass::verdict::Verdict;
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{KeyAlgorithm, Replies, Verify};
-use crate::callouts::Kind;
 use crate::configuration::Configuration;
 use crate::document::{Unreadable, texts};
-use crate::explanation::Explanation;
+use crate::explanation::{Explanation, Outcome};
 use crate::failure::Failure;
 use crate::keygen::NewKey;
 use crate::text::Escaped;
@@ -204,26 +203,18 @@ fn public(arguments: &Verify, token: &str, now: UnixTime) -> Result<Finding, Fai
         ..Replies::default()
     };
     let explanation = explain::decide(&configuration, settings, head, &replies, now)?;
-    Ok(match &explanation.verdict {
-        Some(Verdict::Forward(_)) => {
+    Ok(match &explanation.outcome {
+        Outcome::Decided(Verdict::Forward(_)) => {
             let claims = claims(token, &explanation);
-            let issuer = claims.get("iss");
-            let providers = configuration.document.get("providers").and_then(Value::as_object);
-            let mut own = providers
-                .into_iter()
-                .flatten()
-                .filter(|(_, provider)| issuer.is_some() && provider.get("issuer") == issuer);
-            let provider = own.next().map(|(name, _)| name.clone());
+            let provider = explanation.trace.provider.as_ref().map(|own| own.name.clone());
             let unchecked = Unchecked::sections(&configuration.document);
             Finding::Valid { provider, claims, unchecked }
         }
-        Some(Verdict::Deny(denial, _)) => {
+        Outcome::Decided(Verdict::Deny(denial, _)) => {
             Finding::Invalid { code: denial.code().name(), reason: denial.to_string() }
         }
-        Some(Verdict::Answer(_)) | None => {
-            let kind = explanation.callouts.last().and_then(|exchange| exchange.kind.as_ref());
-            Finding::Undecided(kind.map_or("an option", Kind::option))
-        }
+        Outcome::NeedsReply(Some(option)) => Finding::Undecided(option),
+        _ => Finding::Undecided("an option"),
     })
 }
 

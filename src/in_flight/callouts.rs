@@ -250,6 +250,11 @@ impl Callouts {
         }
     }
 
+    /// The purpose of a callout in flight.
+    pub(crate) fn purpose(&self, id: CalloutId) -> Option<&Purpose> {
+        self.open.get(&id).map(|callout| &*callout.purpose)
+    }
+
     fn find(&self, purpose: &Purpose) -> Option<CalloutId> {
         self.latest.get(purpose).copied()
     }

@@ -8,6 +8,27 @@ use crate::revocation::ListId;
 use crate::secret::Secret;
 use crate::user_info::UserKey;
 
+/// The purpose of a callout, as the rest of the program may know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CalloutPurpose {
+    /// The keys of this provider, or of this transmitter of events.
+    Keys(String),
+    /// The document that says where this one's keys are.
+    Discovery(String),
+    /// The user info.
+    UserInfo,
+    /// The introspection of a reference token.
+    Introspection,
+    /// The feed of a list of tokens.
+    Feed(ListId),
+    /// A client's login.
+    Login,
+    /// One of the host's own consumers.
+    HostConsumer,
+    /// Forwarding the revocations of a signal.
+    Forward,
+}
+
 /// The purpose of a callout.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {

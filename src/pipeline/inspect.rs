@@ -9,7 +9,8 @@ use super::attempt::{Attempt, Current};
 use crate::event::Trace;
 use crate::host::RequestId;
 use crate::http::RequestHead;
-use crate::in_flight::Answers;
+use crate::in_flight::{Answers, CalloutId, CalloutPurpose, Purpose};
+use crate::refresh::KeySource;
 use crate::resource::accepted_audiences;
 use crate::rules::{Decision, Requirements};
 use crate::time::UnixTime;
@@ -74,6 +75,27 @@ impl Pipeline {
             Decision::Bypass(_) => Vec::new(),
             Decision::Require(applicable) => applicable.all().collect(),
         }
+    }
+
+    /// What a callout in flight is for.
+    pub fn purpose_of(&self, callout: CalloutId) -> Option<CalloutPurpose> {
+        let name = |source| self.key_sources.name(source).to_owned();
+        Some(match self.callouts.purpose(callout)? {
+            Purpose::Keys(id) => {
+                let source = self.key_sources.get(*id);
+                let is_discovery = source.is_some_and(KeySource::is_discovering);
+                let new =
+                    if is_discovery { CalloutPurpose::Discovery } else { CalloutPurpose::Keys };
+                new(name(*id))
+            }
+            Purpose::DuplicateKeys(id) => CalloutPurpose::Keys(name(*id)),
+            Purpose::UserInfo(_) => CalloutPurpose::UserInfo,
+            Purpose::Introspection(_) => CalloutPurpose::Introspection,
+            Purpose::Tokens(list, _) => CalloutPurpose::Feed(*list),
+            Purpose::Login(_) => CalloutPurpose::Login,
+            Purpose::Consumer(_) => CalloutPurpose::HostConsumer,
+            Purpose::Forward => CalloutPurpose::Forward,
+        })
     }
 
     /// True if user info decides about a claim, whatever the token says.

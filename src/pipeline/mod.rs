@@ -36,4 +36,4 @@ pub use self::revoke::Heard;
 pub use self::settings::{Limits, Settings, SharedData};
 pub use self::state::Pipeline;
 pub use self::step::{Step, Submission, Tick, Waiting};
-pub use crate::in_flight::{CalloutId, CalloutOutcome, Dispatch};
+pub use crate::in_flight::{CalloutId, CalloutOutcome, CalloutPurpose, Dispatch};

@@ -232,6 +232,11 @@ impl RemoteKeys {
         }
     }
 
+    /// Whether the fetch in flight is for the discovery document.
+    pub(super) fn is_discovering(&self) -> bool {
+        self.stage == Stage::Discovery
+    }
+
     fn is_halfway(&self) -> bool {
         let is_sent_on = matches!(self.redirect, Redirect::To(_));
         is_sent_on || self.stage == Stage::Discovery && self.discovered.is_some()

@@ -37,6 +37,14 @@ impl KeySource {
         matches!(self, Self::Remote(_))
     }
 
+    /// Whether the fetch in flight is for the document that says where the keys are.
+    pub fn is_discovering(&self) -> bool {
+        match self {
+            Self::Local(_) => false,
+            Self::Remote(remote) => remote.is_discovering(),
+        }
+    }
+
     /// The source, if its keys are fetched.
     pub fn as_remote_mut(&mut self) -> Option<&mut RemoteKeys> {
         match self {

@@ -596,3 +596,43 @@ fn checks_are_those_of_the_gateway() {
         run.json()["checks"].as_array().unwrap().iter().find(|it| it["check"] == "type").cloned();
     assert_eq!(own.unwrap()["passes"], false, "{run:?}");
 }
+
+/// The plugin asks Kong for its own consumer; the option stands for Kong's answer.
+#[test]
+fn kongs_own_consumer() {
+    let desk = Desk::furnished(&changed([
+        ("/consumers", json!({"claim": ["azp"], "kong": "custom_id"})),
+        ("/rules", json!([])),
+    ]));
+    desk.put("web.json", r#"{"id": "k1", "username": "web-app", "custom_id": "web"}"#);
+    let plugin = [&["--host", "kong"][..], &TOKEN, &KEYS, &USER].concat();
+    let run = desk.explain(&plugin).ended(3);
+    assert_eq!(run.json()["callouts"][1]["for"], "Kong's consumer");
+    assert_eq!(last_step(&run), ("consumer".to_owned(), "waiting".to_owned()));
+    let text: Vec<_> = plugin.iter().copied().chain(["--at", LATER]).collect();
+    let run = desk.run(&[&["explain", "-c", "gatepass.yaml"], &text[..]].concat()).ended(3);
+    assert!(run.out.contains("given with --kong-consumer"), "{run:?}");
+    let report = desk.explain(&[&plugin[..], &["--kong-consumer", "web.json"]].concat());
+    let report = report.ended(0).json();
+    assert_eq!(report["set"]["x-consumer-username"], "web-app");
+    assert_eq!(report["provider"], "shop");
+    let report = desk.explain(&[&plugin[..], &["--kong-consumer", "404"]].concat()).ended(1).json();
+    assert_eq!(report["denial"]["code"], "consumer_unknown");
+}
+
+/// Whatever the paths of services look like.
+#[test]
+fn callouts_are_told_apart_by_their_purpose() {
+    let user_info = json!({
+        "service": "auth", "path": "/{sub}", "claims": {"country": "/address/country"},
+    });
+    let desk = Desk::furnished(&changed([
+        ("/user_info", user_info),
+        ("/rules", json!([])),
+        ("/revocation", json!({"feed": {"service": "auth", "path": "/jwks.json"}})),
+    ]));
+    let report = desk.explain(&[&TOKEN[..], &KEYS, &USER].concat()).ended(0).json();
+    let asked: Vec<_> =
+        report["callouts"].as_array().unwrap().iter().map(|it| it["for"].clone()).collect();
+    assert_eq!(asked, ["revocation feed", "keys", "user info"]);
+}
