@@ -181,7 +181,7 @@ impl Configuration {
 
     fn read_as(&self, document: &Value) -> Result<Settings, Problems> {
         let host = self.crypto().map(|host| Rc::new(host) as Rc<dyn HostCrypto>);
-        let made_up = |_: &str| Some(placeholders::TEXT.to_owned());
+        let made_up = |_: &str| Some(config::MADE_UP.to_owned());
         let environment: &dyn Fn(&str) -> Option<String> =
             if self.no_env { &made_up } else { &system::environment };
         // Text that is still text could not be parsed: it is said why.

@@ -2,7 +2,8 @@
 //! never in the module.
 
 use base64::Engine as _;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use gatepass::config::pem;
 use gatepass::keys::{Crypto, SigningAlgorithm, SigningKey, SigningKeyError};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
@@ -27,11 +28,9 @@ pub struct NewKey {
 /// `keygen`.
 pub fn run(arguments: &Keygen) -> Result<Output, Failure> {
     let key = NewKey::generate(arguments.algorithm)?;
-    match (arguments.format, &key.pkcs8) {
+    match (arguments.format, key.pkcs8()) {
         (KeyFormat::Jwk, _) => Ok(Output::good(key.jwk(arguments.kid.as_deref()).to_string())),
-        (KeyFormat::Pem, Some(document)) => {
-            Ok(Output::good(pem("PRIVATE KEY", document.as_bytes())))
-        }
+        (KeyFormat::Pem, Some(der)) => Ok(Output::good(pem("PRIVATE KEY", der))),
         (KeyFormat::Pem, None) => Err(Failure::Argument {
             name: "--format",
             found: "pem for a secret".to_owned(),
@@ -106,6 +105,11 @@ impl NewKey {
             members.insert("kid".to_owned(), kid.into());
         }
         Value::Object(members)
+    }
+
+    /// The key as PKCS#8; none of a secret.
+    pub fn pkcs8(&self) -> Option<&[u8]> {
+        self.pkcs8.as_ref().map(SecretDocument::as_bytes)
     }
 
     fn p256(key: &p256::SecretKey) -> Result<Self, Failure> {
@@ -184,8 +188,8 @@ impl NewKey {
     }
 }
 
-/// The public half of a new key for `algorithm`, in PEM.
-pub fn public_pem(algorithm: &str) -> Result<String, Failure> {
+/// The public half of a new key for `algorithm`, as SubjectPublicKeyInfo.
+pub fn public_key(algorithm: &str) -> Result<Vec<u8>, Failure> {
     let der = match algorithm {
         "ES256" => p256::SecretKey::from_slice(&small::<32>()?)
             .ok()
@@ -205,7 +209,7 @@ pub fn public_pem(algorithm: &str) -> Result<String, Failure> {
             key.ok().and_then(|key| key.to_public_key().to_public_key_der().ok())
         }
     };
-    der.map(|der| pem("PUBLIC KEY", der.as_bytes())).ok_or(Failure::Random)
+    der.map(|der| der.as_bytes().to_vec()).ok_or(Failure::Random)
 }
 
 /// A random number that is below the order of every curve, for made-up keys.
@@ -213,16 +217,4 @@ fn small<const N: usize>() -> Result<[u8; N], Failure> {
     let mut number = system::random()?;
     number.iter_mut().take(2).for_each(|byte| *byte = 0);
     Ok(number)
-}
-
-/// PEM (RFC 7468).
-fn pem(label: &str, der: &[u8]) -> String {
-    let body = BASE64_STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    for line in body.as_bytes().chunks(64) {
-        text.push_str(&String::from_utf8_lossy(line));
-        text.push('\n');
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
 }

@@ -15,6 +15,7 @@ mod introspection;
 mod kong_jwt;
 mod limits;
 mod logout;
+mod made_up;
 mod overrides;
 mod problem;
 mod providers;
@@ -38,6 +39,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 pub use self::kong_jwt::check_credential;
+pub use self::made_up::{KeyMaker, MADE_UP, make_up_keys, pem};
 pub use self::problem::{Problem, ProblemKind, Problems};
 use self::reader::Document;
 pub use self::reader::Variable;
@@ -103,7 +105,7 @@ pub fn check_host(settings: &Settings, host: HostCapabilities) -> Vec<Problem> {
 }
 
 /// The problem with `limits.end_streams: true` on such a host.
-pub fn streams_go_on() -> Problem {
+fn streams_go_on() -> Problem {
     let accepted = "false: only the native module for Envoy can end a stream";
     Problem::new("$.limits.end_streams", "true", accepted)
 }

@@ -157,6 +157,7 @@ async fn kongs_validation_says_what_the_library_says() {
       for i, conf in ipairs {
         { services = { auth = { upstream = 'a b' } }, rules = { { match = {}, bipass = true } } },
         require('cjson').decode(io.open('$DIRECTORY/gatepass.json'):read('*a')),
+        { rulez = {}, mode = 'dry', updated_at = 1 },
       } do
         -- Kong fills what is absent with null before it asks for the types.
         for _, field in ipairs(config.fields) do
@@ -169,6 +170,11 @@ async fn kongs_validation_says_what_the_library_says() {
         end
         local ok, err = config.custom_validator(conf)
         print('schema ', i, ' ', tostring(ok), ' ', tostring(err), ' of ', #config.fields)
+        -- Which Kong does not ask if there is an unknown field, other than this one.
+        local check = schema.entity_checks[1].custom_entity_check
+        assert(check.field_sources[1] == 'config' and check.run_with_invalid_fields)
+        ok, err = check.fn { config = conf }
+        print('whole ', i, ' ', tostring(ok), ' ', tostring(err))
       end ";
     let nginx = Setup::bundled().init(CHECK).start().await;
     let log = nginx.log();
@@ -177,6 +183,15 @@ async fn kongs_validation_says_what_the_library_says() {
     {
         assert!(log.contains(text), "{text}: {log}");
     }
+    let whole = log.lines().find(|line| line.contains("whole 3 nil ")).expect("the third");
+    let (_, rest) = log.split_once(whole).unwrap();
+    let told = format!("{whole}{}", rest.split("stub").next().unwrap());
+    for text in
+        ["$.rulez: found an unknown field", "$.updated_at: found an unknown", "$.mode: found"]
+    {
+        assert!(told.contains(text), "{text}: {told}");
+    }
+    assert!(log.contains("whole 1 true") && log.contains("whole 2 true"), "said by the other");
     // It is the last of the two.
     let shown = format!("{} of ", shown_problem());
     assert!(log.contains(&shown), "kong/README.md has {shown:?}: {log}");

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
-use gatepass::config::{self, Problem, ProblemKind, Problems, Variable};
+use gatepass::config::{self, MADE_UP, Problem, Problems, Variable};
 use gatepass::host::HostCapabilities;
 use gatepass::json;
 use gatepass::pipeline::Settings;
-use gatepass_native::AwsLc;
+use gatepass::secret::Secret;
+use gatepass_native::{AwsLc, MadeUpKeys};
+use serde_json::Value;
 
 use crate::address::{self, Address};
 
@@ -16,31 +18,27 @@ pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
     gatepass_native::load(text, Rc::new(AwsLc)).and_then(fitting)
 }
 
-/// The problems of a configuration, wherever it will run: secrets from the environment or
-/// a vault are assumed to exist.
+/// The problems of a configuration, wherever it will run: of secrets from the environment or
+/// a vault only that they are asked for, with made-up ones in their place.
 pub fn problems(text: &[u8]) -> Vec<Problem> {
-    let named = json::parse(text).map(|mut value| {
+    let filled = json::parse(text).map(|mut value| {
         config::name_vaults(&mut value);
-        value.to_string().into_bytes()
+        let is_missing = |member: &Value| member.get("env").is_some();
+        config::make_up_keys(&mut value, is_missing, &MadeUpKeys::default())
+            .map(|()| value.to_string().into_bytes())
     });
-    let unset = |problem: &Problem| problem.kind == ProblemKind::VariableUnset;
-    // The reader reports text that is not JSON.
-    let text = named.as_deref().unwrap_or(text);
-    let loaded = config::load(text, &|_| Variable::Unset, Some(Rc::new(AwsLc)));
-    match loaded.and_then(fitting) {
-        Ok(_) => Vec::new(),
-        Err(Problems(problems)) => {
-            let mut problems: Vec<_> = problems.into_iter().filter(|it| !unset(it)).collect();
-            // Without its secrets there are no settings to check.
-            let asks = json::parse(text)
-                .is_ok_and(|it| it.pointer("/limits/end_streams") == Some(&true.into()));
-            let streams = config::streams_go_on();
-            if asks && !problems.contains(&streams) {
-                problems.push(streams);
-            }
-            problems
+    let filled = match filled {
+        Ok(Ok(filled)) => filled,
+        Ok(Err(error)) => {
+            return vec![Problem::new("$", error.to_string(), "a machine that can make keys")];
         }
-    }
+        // The reader reports text that is not JSON.
+        Err(_) => text.to_vec(),
+    };
+    let made_up = |_: &str| Variable::Set(Secret::new(MADE_UP.to_owned()));
+    let loaded = config::load(&filled, &made_up, Some(Rc::new(AwsLc)));
+    let fitted = loaded.and_then(|settings| fitting(settings, NGINX));
+    fitted.err().map(|Problems(problems)| problems).unwrap_or_default()
 }
 
 /// Refuses addresses that nginx cannot parse, and features that it does not support.
@@ -62,31 +60,76 @@ mod tests {
 
     use super::*;
 
+    fn configuration(signing_keys: &Value) -> Value {
+        json!({
+            "services": {"auth": {"upstream": "auth:80", "authority": "auth"}},
+            "providers": {"shop": {
+                "issuer": "https://auth.example", "audiences": ["api"],
+                "remote_jwks": {"service": "auth", "path": "/jwks"},
+            }},
+            "identity_token": {
+                "issuer": "https://gateway.example", "audiences": ["services"],
+                "signing_keys": signing_keys,
+            },
+        })
+    }
+
+    fn paths(configuration: &Value) -> Vec<String> {
+        let found = problems(configuration.to_string().as_bytes());
+        found.into_iter().map(|problem| problem.path).collect()
+    }
+
     /// Where a configuration is made, its keys may not be; the cryptography is that of
-    /// the workers all the same.
+    /// the workers all the same. What the whole of it shows is found without them.
     #[test]
-    fn what_the_workers_sign_with_is_accepted_where_the_configuration_is_made() {
+    fn only_what_needs_a_secret_itself_waits_for_the_workers() {
         for algorithm in ["ES256", "EdDSA", "RS256", "PS256", "ES384"] {
             for key in [json!({"env": "GATEPASS_KEY"}), json!({"vault": "{vault://env/key}"})] {
-                let configuration = json!({
-                    "services": {"auth": {"upstream": "auth:80", "authority": "auth"}},
-                    "providers": {"shop": {
-                        "issuer": "https://auth.example", "audiences": ["api"],
-                        "remote_jwks": {"service": "auth", "path": "/jwks"},
-                    }},
-                    "identity_token": {
-                        "issuer": "https://gateway.example", "audiences": ["services"],
-                        "signing_keys": [{"algorithm": algorithm, "private_key": key}],
-                    },
-                });
-                let found = problems(configuration.to_string().as_bytes());
-                assert!(found.is_empty(), "{algorithm}: {found:?}");
-                let mut lasting = configuration;
-                lasting["limits"] = json!({"end_streams": true});
-                let found = problems(lasting.to_string().as_bytes());
-                let paths: Vec<_> = found.iter().map(|problem| problem.path.as_str()).collect();
-                assert_eq!(paths, ["$.limits.end_streams"], "nginx ends no stream");
+                let key = json!({"algorithm": algorithm, "private_key": key});
+                // Two of the same name: they may be two keys.
+                let good = configuration(&json!([key, key]));
+                assert_eq!(paths(&good), [""; 0], "{algorithm}");
+                for (field, value, expected) in [
+                    ("limits", json!({"end_streams": true}), "$.limits.end_streams"),
+                    (
+                        "rules",
+                        json!([{"match": {}, "identity": {"ttl_seconds": 301}}]),
+                        "$.rules[0].identity.ttl_seconds",
+                    ),
+                    (
+                        "resources",
+                        json!([{"resource": "https://a.example/x", "audiences": ["services"]}]),
+                        "$.identity_token.audiences",
+                    ),
+                    (
+                        "user_info",
+                        json!({"service": "none", "path": "/u", "headers": {"x-key": {"env": "K"}}}),
+                        "$.user_info.service",
+                    ),
+                ] {
+                    let mut bad = good.clone();
+                    bad[field] = value;
+                    assert_eq!(paths(&bad), [expected], "{algorithm}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn the_keys_of_consumers_may_be_elsewhere_too() {
+        let mut configuration =
+            configuration(&json!([{"algorithm": "ES256", "private_key": {"env": "GATEPASS_KEY"}}]));
+        configuration["providers"] = json!({"legacy": {"kind": "kong_jwt"}});
+        let credential = |algorithm: &str| {
+            let name = if algorithm == "HS512" { "secret" } else { "rsa_public_key" };
+            json!({"key": algorithm, "algorithm": algorithm, name: {"env": "GATEPASS_KEY"}})
+        };
+        let all = ["RS256", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS512"].map(credential);
+        configuration["consumers"] = json!({"entries": [{"username": "acme", "jwt_secrets": all}]});
+        configuration["sealed_tokens"] = json!({
+            "keys": [{"env": "GATEPASS_SEAL"}, {"vault": "{vault://env/seal}"}], "logins": [],
+        });
+        let found = problems(configuration.to_string().as_bytes());
+        assert!(found.is_empty(), "{found:?}");
     }
 }

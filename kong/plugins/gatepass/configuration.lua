@@ -97,6 +97,17 @@ function _M.text(conf)
   return encode(own(conf))
 end
 
+-- The same with what is no part of one, for the library to say so.
+function _M.whole(conf)
+  local value = {}
+  for name, field in pairs(conf) do
+    if field ~= null then
+      value[name] = field
+    end
+  end
+  return encode(value)
+end
+
 -- The text of a configuration with secrets resolved by `get`, and the number of
 -- references to vaults; or nil and the error.
 function _M.resolved(conf, get)
