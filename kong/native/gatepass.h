@@ -20,7 +20,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 7
+#define GATEPASS_ABI 8
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
@@ -110,9 +110,10 @@ const char *gatepass_version(void);
 const gatepass_text *gatepass_check(const char *configuration, uint32_t size);
 
 /* Opens a gateway; null if the configuration is invalid, with the problems in *problems,
- * one per line. `directory`: where workers share data; null or empty for none. */
+ * one per line. `directory`: where workers share data; null or empty for none.
+ * `has_consumers`: 1 if the caller can look up Kong's own consumers. */
 gatepass *gatepass_new(const char *configuration, uint32_t size, const char *directory,
-                       uint32_t directory_size, double now,
+                       uint32_t directory_size, uint32_t has_consumers, double now,
                        const gatepass_text **problems);
 void gatepass_free(gatepass *gateway);
 

@@ -141,9 +141,10 @@ async fn without_a_consumer_a_token_passes_only_if_that_is_said() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_nginx_without_kong_has_no_consumers() {
     let consumers = json!({"claim": ["azp"], "kong": "custom_id"});
-    let nginx = setup(consumers).caller(Caller::OpenResty).start().await;
-    nginx.ready().await;
+    let mut nginx = setup(consumers).caller(Caller::OpenResty).start().await;
+    nginx.expect_errors();
     let answer = nginx.get("/orders", &nginx.token("alice")).await;
-    assert_eq!(answer.outcome(), "503 identity_unavailable");
-    assert_eq!(answer.json()["detail"], "the host's consumer could not be looked up");
+    assert_eq!(answer.outcome(), "503 configuration_invalid");
+    let told = "$.consumers.kong: found Kong's own consumers";
+    assert!(nginx.log().contains(told), "{}", nginx.log());
 }

@@ -203,6 +203,38 @@ async fn kongs_validation_says_what_the_library_says() {
     assert!(log.contains("schema 1 true nil") && log.contains("schema 2 true nil"), "{log}");
 }
 
+/// As it is written, not as Lua reads it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_nginx_without_kong_rejects_what_the_library_rejects() {
+    for (case, text, told) in [
+        ("an unknown field", r#"text:sub(1, -2) .. ', "rulez": []}'"#, "$.rulez: found an unknown"),
+        ("a member twice", r#"text:sub(1, -2) .. ', "rules": []}'"#, "twice"),
+        ("null", "'null'", "$: found null"),
+        ("a number", "'5'", "$: found "),
+        ("no JSON", "'services:'", "$: found text that is not acceptable JSON"),
+        ("nothing", "''", "$: found nothing"),
+        ("no text", "nil", "$: found nothing"),
+        (
+            "a vault",
+            r#"'{"identity_token": {"signing_keys": [{"algorithm": "ES256", "private_key": {"vault": "{vault://env/key}"}}]}}'"#,
+            "found an object with \"vault\"",
+        ),
+    ] {
+        let edit = format!(
+            "local plugin = require 'kong.plugins.gatepass.openresty'
+             local new = plugin.new
+             plugin.new = function(text) return new({text}) end "
+        );
+        let mut nginx = Setup::bundled().caller(Caller::OpenResty).init(&edit).start().await;
+        nginx.expect_errors();
+        for path in ["/orders", "/health"] {
+            let answer = nginx.send(Request::get(path)).await;
+            assert_eq!(answer.outcome(), "503 configuration_invalid", "{case}");
+        }
+        assert!(nginx.log().contains(told), "{case}: {}", nginx.log());
+    }
+}
+
 /// The problem that the page shows as what Kong says, in one line.
 fn shown_problem() -> String {
     let page = fs::read_to_string(crate::nginx::root().join("kong/README.md")).unwrap();

@@ -22,6 +22,7 @@ use std::ptr;
 
 use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config::Problem;
+use gatepass::host::HostCapabilities;
 use gatepass::metrics::{Kind, help};
 use gatepass::pipeline::Heard;
 use gatepass::time::UnixTime;
@@ -33,7 +34,7 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame::{self, Known};
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 7;
+pub const ABI: u32 = 8;
 
 /// A gateway, and what it last lent to the caller.
 #[derive(Debug)]
@@ -223,6 +224,7 @@ pub unsafe extern "C" fn gatepass_new(
     size: u32,
     directory: *const u8,
     directory_size: u32,
+    has_consumers: u32,
     now: f64,
     problems: *mut *const Text,
 ) -> *mut Gatepass {
@@ -233,6 +235,10 @@ pub unsafe extern "C" fn gatepass_new(
     let source = Source {
         configuration: configuration.to_vec(),
         directory: directory.map(|it| PathBuf::from(OsStr::from_bytes(it))),
+        host: HostCapabilities {
+            has_consumers: has_consumers == 1,
+            ..HostCapabilities::KONG_PLUGIN
+        },
     };
     let found = match catch_unwind(|| Door::open(source, time(now))) {
         Ok(Ok(door)) => {
@@ -566,7 +572,15 @@ mod tests {
             let size = u32::try_from(configuration.len()).unwrap();
             // SAFETY: the bytes and the place for problems are there.
             let gateway = unsafe {
-                gatepass_new(configuration.as_ptr(), size, ptr::null(), 0, NOW, &raw mut problems)
+                gatepass_new(
+                    configuration.as_ptr(),
+                    size,
+                    ptr::null(),
+                    0,
+                    0,
+                    NOW,
+                    &raw mut problems,
+                )
             };
             if gateway.is_null() {
                 // SAFETY: problems were lent, and nothing was called since.

@@ -14,8 +14,8 @@ use crate::address::{self, Address};
 
 /// The settings of a configuration that is to run here, with the machine's environment
 /// and cryptography.
-pub fn settings(text: &[u8]) -> Result<Settings, Problems> {
-    gatepass_native::load(text, Rc::new(AwsLc)).and_then(fitting)
+pub fn settings(text: &[u8], host: HostCapabilities) -> Result<Settings, Problems> {
+    gatepass_native::load(text, Rc::new(AwsLc)).and_then(|settings| fitting(settings, host))
 }
 
 /// The problems of a configuration, wherever it will run: of secrets from the environment or
@@ -37,12 +37,12 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
     };
     let made_up = |_: &str| Variable::Set(Secret::new(MADE_UP.to_owned()));
     let loaded = config::load(&filled, &made_up, Some(Rc::new(AwsLc)));
-    let fitted = loaded.and_then(|settings| fitting(settings, NGINX));
+    let fitted = loaded.and_then(|settings| fitting(settings, HostCapabilities::KONG_PLUGIN));
     fitted.err().map(|Problems(problems)| problems).unwrap_or_default()
 }
 
 /// Refuses addresses that nginx cannot parse, and features that it does not support.
-fn fitting(settings: Settings) -> Result<Settings, Problems> {
+fn fitting(settings: Settings, host: HostCapabilities) -> Result<Settings, Problems> {
     let services = settings.services.iter().filter(|service| Address::of(service).is_none());
     let mut problems: Vec<_> = services
         .map(|service| {
@@ -50,7 +50,7 @@ fn fitting(settings: Settings) -> Result<Settings, Problems> {
             Problem::new(path, format!("{:?}", service.upstream), address::ACCEPTED)
         })
         .collect();
-    problems.extend(config::check_host(&settings, HostCapabilities::KONG_PLUGIN));
+    problems.extend(config::check_host(&settings, host));
     Problems::check(problems).map(|()| settings)
 }
 

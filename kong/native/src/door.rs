@@ -32,6 +32,8 @@ pub struct Source {
     pub configuration: Vec<u8>,
     /// The directory of the workers' shared data.
     pub directory: Option<PathBuf>,
+    /// What the caller can do.
+    pub host: HostCapabilities,
 }
 
 /// A gateway and its numbers.
@@ -286,7 +288,7 @@ fn gateway(
     info: &Rc<Infos>,
     now: UnixTime,
 ) -> Result<(Gateway, Option<Event>), Problems> {
-    let mut settings = check::settings(&source.configuration)?;
+    let mut settings = check::settings(&source.configuration, source.host)?;
     let gap = settings.minter.keys.gap(now).map(Event::NobodySigns);
     // Fields for plugins and access logs cost next to nothing here.
     settings.access_log_properties.get_or_insert(true);
@@ -298,7 +300,7 @@ fn gateway(
     if store.is_none() {
         config::check_unshared(&settings)?;
     }
-    let mut gateway = Gateway::new(settings, HostCapabilities::KONG_PLUGIN, seed)
+    let mut gateway = Gateway::new(settings, source.host, seed)
         .with_request_info(Box::new(Asked(Rc::clone(info))));
     if let Some(store) = store {
         gateway.share(Box::new(store));

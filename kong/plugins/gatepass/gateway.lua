@@ -125,7 +125,7 @@ function Gateway.open(configuration, host)
   local problems = new("const gatepass_text *[1]")
   local directory = host.directory or ""
   local handle = C.gatepass_new(configuration, #configuration, directory, #directory,
-                                now() * 1000, problems)
+                                host.consumer and 1 or 0, now() * 1000, problems)
   if handle == nil then
     return nil, text(problems[0])
   end
@@ -414,14 +414,9 @@ end
 
 -- Looks up a consumer at the host and passes the result to the library.
 function Gateway:look_up(lookup)
-  local ok, consumer, groups
   local ctx = ngx.ctx
   ctx.gatepass_lookup = lookup
-  if self.host.consumer then
-    ok, consumer, groups = pcall(self.host.consumer, lookup.field, lookup.value)
-  else
-    ok, consumer = false, "this host has no consumers"
-  end
+  local ok, consumer, groups = pcall(self.host.consumer, lookup.field, lookup.value)
   ctx.gatepass_lookup = nil
   if not ok then
     ngx.log(ngx.WARN, "[gatepass] no consumer: ", tostring(consumer))

@@ -1,5 +1,6 @@
 -- The plugin for Kong. It makes no decisions: the library does.
 
+local configuration = require "kong.plugins.gatepass.configuration"
 local worker = require "kong.plugins.gatepass.worker"
 
 local kong = kong
@@ -32,12 +33,18 @@ function host.describe()
     var.request_uri, scheme
 end
 
-function host.secret(reference)
-  local ok, secret, err = pcall(kong.vault.get, reference)
+local function secret(reference)
+  local ok, value, err = pcall(kong.vault.get, reference)
   if not ok then
-    return nil, secret
+    return nil, value
   end
-  return secret, err
+  return value, err
+end
+
+host.text = configuration.text
+
+function host.resolved(conf)
+  return configuration.resolved(conf, secret)
 end
 
 -- Durations of callouts in milliseconds.

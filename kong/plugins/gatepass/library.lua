@@ -53,7 +53,7 @@ uint32_t gatepass_abi(void);
 const char *gatepass_version(void);
 const gatepass_text *gatepass_check(const char *configuration, uint32_t size);
 gatepass *gatepass_new(const char *configuration, uint32_t size, const char *directory,
-                       uint32_t directory_size, double now,
+                       uint32_t directory_size, uint32_t has_consumers, double now,
                        const gatepass_text **problems);
 void gatepass_free(gatepass *gateway);
 const gatepass_action *gatepass_begin(gatepass *gateway, double request,
@@ -88,7 +88,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 7
+local ABI = 8
 local NAME = "libgatepass_kong"
 
 -- Looks beside other libraries of Lua modules, then in the system's directories.

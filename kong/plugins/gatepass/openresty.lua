@@ -7,7 +7,6 @@
 --
 -- where `text` is the configuration as JSON.
 
-local cjson = require "cjson.safe"
 local worker = require "kong.plugins.gatepass.worker"
 
 local ngx = ngx
@@ -26,8 +25,14 @@ function host.describe()
     certificate or "", ngx.req.get_method(), var.request_uri, scheme
 end
 
-function host.secret()
-  return nil, "there are no vaults"
+-- As it was written: what Lua makes of JSON hides names that repeat. Without vaults, nothing
+-- in it refers to one.
+function host.text(conf)
+  return conf.text
+end
+
+function host.resolved(conf)
+  return conf.text, 0
 end
 
 function host.identity(told)
@@ -43,7 +48,8 @@ local _M = {}
 
 function _M.new(text)
   local gateways = worker.new(host)
-  local conf = cjson.decode(text) or {}
+  -- The library says what anything but text is not.
+  local conf = { text = type(text) == "string" and text or "" }
   local gatepass = { log = worker.over }
   function gatepass.start()
     gateways:start()

@@ -2,7 +2,6 @@
 -- times a second, reopened when a secret changed, and kept until their last request is
 -- over.
 
-local configuration = require "kong.plugins.gatepass.configuration"
 local gateway = require "kong.plugins.gatepass.gateway"
 
 local ngx = ngx
@@ -46,7 +45,7 @@ function Worker:refresh(entry)
   local is_start = ngx.get_phase() == "init_worker"
   entry.refresh_at = now() + (is_start and 0 or REFRESH_SECONDS)
   entry.asking_until = entry.refresh_at
-  local text, count = configuration.resolved(entry.conf, self.host.secret)
+  local text, count = self.host.resolved(entry.conf)
   entry.asking_until = 0
   entry.references = text and count or entry.references
   if not text and is_start then
@@ -83,7 +82,7 @@ end
 function Worker:entry(conf)
   local entry = self.by_conf[conf]
   if not entry then
-    local text = configuration.text(conf)
+    local text = self.host.text(conf)
     entry = self.entries[text]
     if not entry then
       entry = { conf = conf, references = 0, asking_until = 0 }
