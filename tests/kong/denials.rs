@@ -6,6 +6,7 @@ use gatepass::denial::Denial;
 use serde_json::{Value, json};
 
 use crate::nginx::{Caller, Setup};
+use crate::stack::auth::Auth;
 use crate::wire::Request;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -232,6 +233,28 @@ async fn an_nginx_without_kong_rejects_what_the_library_rejects() {
             assert_eq!(answer.outcome(), "503 configuration_invalid", "{case}");
         }
         assert!(nginx.log().contains(told), "{case}: {}", nginx.log());
+    }
+}
+
+/// RFC 9110 section 8.6: none with 204, and with 304 none but that of the 200.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_has_no_body_has_no_length() {
+    const JWKS: &str = "/.well-known/gatepass/jwks.json";
+    for caller in [Caller::Kong, Caller::OpenResty] {
+        let nginx = Setup::bundled().caller(caller).start().await;
+        nginx.ready().await;
+        let answer = nginx.send(Request::get(JWKS)).await;
+        assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()));
+        let etag = answer.header("etag").unwrap();
+        let answer = nginx.send(Request::get(JWKS).with("if-none-match", etag)).await;
+        assert_eq!((answer.status, answer.header("content-length")), (304, None), "{answer}");
+        let mut claims = Auth::claims("bob").unwrap();
+        claims["scope"] = json!("revoke");
+        let body = json!({"entries": [{"jti": "none"}]}).to_string();
+        let request = Request::post("/.well-known/gatepass/revocations", &body);
+        let answer = nginx.send(request.bearer(&nginx.auth.sign(&claims))).await;
+        assert_eq!((answer.status, answer.header("content-length")), (204, None), "{answer}");
+        assert_eq!(answer.header("transfer-encoding"), None, "{answer}");
     }
 }
 

@@ -286,10 +286,18 @@ local function access_log_of(action)
   return access_log
 end
 
+-- A list without elements: the host sends no such field.
+local ABSENT = {}
+
 local function reply_of(action)
+  local status, fields = action.number, headers_of(action, 0)
+  if status == 204 or status == 304 then
+    -- RFC 9110 section 8.6: no length is sent with 204, and with 304 only that of the 200.
+    fields["content-length"] = ABSENT
+  end
   return {
-    status = action.number,
-    headers = headers_of(action, 0),
+    status = status,
+    headers = fields,
     body = text(action.body) or "",
     access_log = access_log_of(action),
   }

@@ -60,10 +60,10 @@ function _M.new(text)
     if reply then
       ngx.ctx.gatepass = reply.access_log
       ngx.status = reply.status
+      ngx.header.content_length = #reply.body
       for name, value in pairs(reply.headers) do
         ngx.header[name] = value
       end
-      ngx.header.content_length = #reply.body
       ngx.print(reply.body)
       return ngx.exit(ngx.HTTP_OK)
     end
