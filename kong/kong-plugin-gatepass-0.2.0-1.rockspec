@@ -19,6 +19,7 @@ build = {
     ["kong.plugins.gatepass.handler"] = "kong/plugins/gatepass/handler.lua",
     ["kong.plugins.gatepass.headers"] = "kong/plugins/gatepass/headers.lua",
     ["kong.plugins.gatepass.library"] = "kong/plugins/gatepass/library.lua",
+    ["kong.plugins.gatepass.log"] = "kong/plugins/gatepass/log.lua",
     ["kong.plugins.gatepass.openresty"] = "kong/plugins/gatepass/openresty.lua",
     ["kong.plugins.gatepass.reply"] = "kong/plugins/gatepass/reply.lua",
     ["kong.plugins.gatepass.schema"] = "kong/plugins/gatepass/schema.lua",

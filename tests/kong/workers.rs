@@ -151,7 +151,7 @@ async fn secrets_come_from_vaults_and_may_change() {
     nginx.expect_errors();
     let answer = nginx.send(Request::get("/health")).await;
     assert_eq!(answer.outcome(), "503 configuration_invalid", "the vault has none");
-    assert!(nginx.log().contains(KEY), "{}", nginx.log());
+    until("it is said", || async { nginx.log().contains(KEY) }).await;
     nginx.write_vaults(&json!({ KEY: first }));
     let kid = || async {
         let answer = nginx.send(Request::get("/.well-known/gatepass/jwks.json")).await;

@@ -11,6 +11,7 @@ local semaphore = require "ngx.semaphore"
 local exchange = require "kong.plugins.gatepass.exchange"
 local headers = require "kong.plugins.gatepass.headers"
 local library = require "kong.plugins.gatepass.library"
+local log = require "kong.plugins.gatepass.log"
 
 local ngx = ngx
 local C = library.library
@@ -151,7 +152,7 @@ function Gateway:log()
     if line == nil then
       return
     end
-    ngx.log(line.level, "[gatepass] ", str(line.text.data, line.text.size))
+    log(line.level, str(line.text.data, line.text.size))
   end
 end
 
@@ -179,7 +180,7 @@ function Gateway:keep(texts, first)
   end
   while #untold > MOST_UNTOLD do
     table.remove(untold, 1)
-    ngx.log(ngx.ERR, "[gatepass] other nodes will not be told of a revocation")
+    log(ngx.ERR, "other nodes will not be told of a revocation")
   end
   self.untold, self.retell_at = untold, now() + RETELL_SECONDS
 end
@@ -220,7 +221,7 @@ function Gateway:announce(suspended)
   end
   local told, err = self:tell(texts)
   if not told then
-    ngx.log(ngx.ERR, "[gatepass] other nodes do not know what was revoked: ", tostring(err))
+    log(ngx.ERR, "other nodes do not know what was revoked: " .. tostring(err))
   end
   for i = 1, #suspended do
     local held = suspended[i]
@@ -235,7 +236,7 @@ end
 -- Runs in a timer.
 function Gateway.retell(premature, self)
   if not premature and #self.untold > 0 and self:tell(NONE) then
-    ngx.log(ngx.NOTICE, "[gatepass] other nodes now know what was revoked")
+    log(ngx.NOTICE, "other nodes now know what was revoked")
   end
   self.is_retelling = false
 end
@@ -251,7 +252,7 @@ end
 function Gateway:hear(announced)
   if C.gatepass_hear(self.handle, announced, #announced, now() * 1000) == 2 then
     -- The library logs why, unless it panicked.
-    ngx.log(ngx.ERR, "[gatepass] what another node revoked could not be applied here")
+    log(ngx.ERR, "what another node revoked could not be applied here")
   end
   self:log()
 end
@@ -427,7 +428,7 @@ function Gateway:look_up(lookup)
   local ok, consumer, groups = pcall(self.host.consumer, lookup.field, lookup.value)
   ctx.gatepass_lookup = nil
   if not ok then
-    ngx.log(ngx.WARN, "[gatepass] no consumer: ", tostring(consumer))
+    log(ngx.WARN, "no consumer: " .. tostring(consumer))
     return C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY, now() * 1000)
   end
   local body = consumer and cjson.encode {
@@ -567,7 +568,7 @@ function Gateway:finish(request, outcome)
   while true do
     outcome = outcome or self:wait(request)
     if not outcome then
-      ngx.log(ngx.ERR, '[gatepass] {"cause":"the library gave no answer","event":"host_error"}')
+      log(ngx.ERR, '{"cause":"the library gave no answer","event":"host_error"}')
       return NO_ANSWER
     end
     local action

@@ -3,6 +3,7 @@
 -- over.
 
 local gateway = require "kong.plugins.gatepass.gateway"
+local log = require "kong.plugins.gatepass.log"
 
 local ngx = ngx
 local now = ngx.now
@@ -68,9 +69,9 @@ function Worker:refresh(entry)
     opened:log()
   elseif problem ~= entry.problem then
     entry.problem = problem
-    ngx.log(ngx.ERR, "[gatepass] invalid configuration, ",
-            entry.gateway and "the one before stays in use: " or "all requests are denied: ",
-            (tostring(problem):gsub("\n", "; ")))
+    log(ngx.ERR, "invalid configuration, "
+        .. (entry.gateway and "the one before stays in use: " or "all requests are denied: ")
+        .. tostring(problem):gsub("\n", "; "))
   end
 end
 
@@ -193,8 +194,8 @@ function Worker:hear(announced)
     if entry.gateway then
       entry.gateway:hear(announced)
     else
-      ngx.log(ngx.WARN, "[gatepass] what another node revoked is dropped by a configuration",
-              " that is not in use yet")
+      log(ngx.WARN, "what another node revoked is dropped by a configuration that is not in "
+          .. "use yet")
     end
   end
 end
@@ -207,12 +208,12 @@ function Worker:start()
     end
     local ok, err = pcall(self.tick, self)
     if not ok then
-      ngx.log(ngx.ERR, "[gatepass] ", err)
+      log(ngx.ERR, tostring(err))
     end
   end
   local ok, err = ngx.timer.every(TICK_SECONDS, tick)
   if not ok then
-    ngx.log(ngx.ERR, "[gatepass] no timer, so no keys are fetched: ", err)
+    log(ngx.ERR, "no timer, so no keys are fetched: " .. tostring(err))
   end
 end
 
