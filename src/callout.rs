@@ -143,6 +143,10 @@ pub struct Callout {
     /// Whether its reply serves identical callouts that are requested while it is in
     /// flight.
     pub serves_all: bool,
+    /// Whether the door may send it again over a new connection, if the service closed the
+    /// kept one without a reply: it may have acted all the same, so only what is safe to
+    /// repeat may be (RFC 9110 section 9.2.2).
+    pub may_repeat: bool,
 }
 
 impl Callout {
@@ -173,7 +177,7 @@ impl Callout {
         Self { headers, body, ..Self::new(service, "POST", path) }
     }
 
-    /// A request without header fields and body.
+    /// A request without header fields and body; one to read something may be repeated.
     pub fn new(service: &Rc<Service>, method: &'static str, path: String) -> Self {
         let (service, headers) = (Rc::clone(service), Vec::new());
         Self {
@@ -184,6 +188,7 @@ impl Callout {
             body: None,
             reads: ReplyFields::These(&[]),
             serves_all: false,
+            may_repeat: method == "GET",
         }
     }
 }

@@ -70,7 +70,11 @@ impl IntrospectionEndpoint {
             form.push_str("&token_type_hint=");
             form.push_str(&percent_encode(hint.as_bytes()));
         }
-        let callout = |form| Callout::post_form(&self.service, self.path.clone(), form);
+        // It only asks (RFC 7662 section 2.1).
+        let callout = |form| Callout {
+            may_repeat: true,
+            ..Callout::post_form(&self.service, self.path.clone(), form)
+        };
         match &self.client {
             ClientAuth::Header(authorization) => {
                 let mut callout = callout(form);

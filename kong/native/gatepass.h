@@ -79,6 +79,9 @@ typedef struct {
     uint32_t identity_size;
     /* 1: no action follows, and gatepass_log has no lines. */
     uint32_t is_all;
+    /* 1: the callout may be sent again over a new connection, if the service closed the kept
+     * one without a reply. */
+    uint32_t may_repeat;
 } gatepass_action;
 
 typedef struct {

@@ -173,7 +173,8 @@ impl Login {
         send("accept-encoding", b"identity");
         let body = body.map(Secret::new);
         let callout = Callout::new(&self.service, method, path);
-        Ok(Callout { headers, body, reads: ReplyFields::All, ..callout })
+        // A code or a refresh token is good for once.
+        Ok(Callout { headers, body, reads: ReplyFields::All, may_repeat: false, ..callout })
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::nginx::{Setup, until};
+use crate::stack::auth::Auth;
 use crate::wire::{Connection, Request};
 
 /// What a timeout of half a second may take on a busy machine; a service that drips would
@@ -315,4 +316,75 @@ async fn a_connection_with_more_than_the_reply_is_not_kept() {
     nginx.ready().await;
     assert_eq!(nginx.get("/orders", &nginx.token("alice")).await.status, 200);
     until("it is closed", || async { nginx.connections_to(port) == 0 }).await;
+}
+
+/// A service that answers the first request of each connection, and closes it without a reply
+/// when the next one arrives; and how many it has read.
+fn forgetful_service(reply: &Value) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let body = reply.to_string();
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
+    let reply = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let read = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&read);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, count, reply) = (stream.unwrap(), Arc::clone(&count), reply.clone());
+            thread::spawn(move || {
+                for reply in [reply.as_bytes(), b""] {
+                    if stream.read(&mut [0; 8192]).is_ok_and(|size| size > 0) {
+                        count.fetch_add(1, Ordering::Relaxed);
+                        stream.write_all(reply).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (port, read)
+}
+
+/// To ask again is safe (RFC 7662), whatever the method.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_introspection_whose_kept_connection_was_closed_is_sent_again() {
+    let mut claims = Auth::claims("alice").unwrap();
+    claims["active"] = true.into();
+    let (port, read) = forgetful_service(&claims);
+    let service = json!({"upstream": format!("127.0.0.1:{port}"), "timeout_ms": 1000});
+    let introspection = json!({
+        "service": "asked", "path": "/introspect", "client_id": "gate", "client_secret": "s3cret",
+    });
+    let setup = Setup::bundled().set("/services/asked", service);
+    let nginx = setup.set("/providers/shop/introspection", introspection).start().await;
+    nginx.ready().await;
+    for (reference, expected) in [("a-reference", 1), ("another", 3)] {
+        let answer = nginx.get("/orders", reference).await;
+        assert_eq!(answer.status, 200, "{reference}: {answer}");
+        assert_eq!(read.load(Ordering::Relaxed), expected, "{reference}");
+    }
+}
+
+/// Its password or code may have been used.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_is_sent_only_once() {
+    let (port, read) = forgetful_service(&json!({"error": "invalid_grant"}));
+    let service = json!({"upstream": format!("127.0.0.1:{port}"), "timeout_ms": 1000});
+    let logins = json!({
+        "keys": ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="],
+        "logins": [{"match": {"path_prefix": "/enter"}, "service": "login", "json": ["/access_token"]}],
+    });
+    let setup = Setup::bundled().set("/services/login", service).set("/sealed_tokens", logins);
+    let nginx = setup.start().await;
+    nginx.ready().await;
+    let get = Request::get("/enter?code=1");
+    for (request, outcome) in [
+        (Request::post("/enter", "{}"), "200"),
+        (Request::post("/enter", "{}"), "503 login_unavailable"),
+        (get.clone(), "200"),
+        (get, "503 login_unavailable"),
+    ] {
+        let before = read.load(Ordering::Relaxed);
+        assert_eq!(nginx.send(request).await.outcome(), outcome);
+        assert_eq!(read.load(Ordering::Relaxed), before + 1, "{outcome}");
+    }
 }

@@ -73,6 +73,7 @@ pub struct RawAction {
     identity_size: u32,
     /// 1 if no action follows, and there is nothing to log.
     pub is_all: u32,
+    may_repeat: u32,
 }
 
 impl RawAction {
@@ -99,6 +100,7 @@ impl RawAction {
         identity: std::ptr::null(),
         identity_size: 0,
         is_all: 0,
+        may_repeat: 0,
     };
 }
 
@@ -194,6 +196,7 @@ impl Encoder {
         self.action = RawAction { kind, timeout_ms, port, request, callout, ..self.with_fields(0) };
         self.action.body = self.text(&body);
         self.action.host = self.text(&host);
+        self.action.may_repeat = sent.is_some_and(|sent| sent.may_repeat).into();
     }
 
     fn forward<'a>(

@@ -58,7 +58,7 @@ local function exchange(callout, limit)
   end
   local reused = client:get_reused_times() > 0
   local answer, reusable, err = ask(client, callout, limit)
-  if reusable == NO_REPLY and reused and callout.method == "GET" then
+  if reusable == NO_REPLY and reused and callout.may_repeat then
     -- The service closed the idle connection at the same moment.
     client:close()
     client = connect(callout)

@@ -395,6 +395,7 @@ function Gateway:send(action)
     host = text(action.host),
     port = action.port ~= 0 and action.port or nil,
     timeout_ms = action.timeout_ms,
+    may_repeat = action.may_repeat == 1,
   }
   return timer_at(0, Gateway.run, self, callout)
 end

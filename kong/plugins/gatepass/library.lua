@@ -33,6 +33,7 @@ typedef struct {
     const char *identity;
     uint32_t identity_size;
     uint32_t is_all;
+    uint32_t may_repeat;
 } gatepass_action;
 
 typedef struct {
