@@ -58,7 +58,7 @@ fn surprises(
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Warning>,
 ) {
-    for Surprise { path, text, discreet, is_flag, is_name } in &configuration.surprises {
+    for Surprise { path, text, discreet, is_flag, is_not_text } in &configuration.surprises {
         let text = if may_be_secret(path) { discreet } else { text };
         let mut told = problems.iter_mut().filter(|problem| problem.path == *path).peekable();
         let is_told = told.peek().is_some();
@@ -67,7 +67,7 @@ fn surprises(
         match () {
             () if is_told => {}
             // A Lua table with other keys than text is no object any more.
-            () if *is_name && is_table => {
+            () if *is_not_text && is_table => {
                 problems.push(Problem::new(path, "a name that is not text", text.as_str()));
             }
             // `yes` for true, where nothing but true and false can stand.

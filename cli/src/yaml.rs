@@ -41,8 +41,8 @@ pub struct Surprise {
     pub discreet: String,
     /// Whether it is a word for true or false, to all readers alike.
     pub is_flag: bool,
-    /// Whether it is a name, which the reader would not take as it is written.
-    pub is_name: bool,
+    /// Whether it is a name that the reader would not take as it is written.
+    pub is_not_text: bool,
 }
 
 impl Surprise {
@@ -212,7 +212,9 @@ impl<'t> Composer<'t> {
         let kind = json::kind(value);
         let discreet = format!("it is {kind} to {} without quotes: quote it", self.reader.name());
         let text = surprise(text, value, self.reader, other);
-        self.surprises.push(Surprise { path: path.to_owned(), text, discreet, is_flag, is_name });
+        let is_not_text = is_name && (self.is_open || !value.is_string());
+        let path = path.to_owned();
+        self.surprises.push(Surprise { path, text, discreet, is_flag, is_not_text });
     }
 
     /// A key beside `<<` wins over a merged one, and an earlier element of a list of merged

@@ -135,6 +135,19 @@ fn hosts_differ() {
     }
 }
 
+/// As the member of an elliptic key: only decK has another name for it.
+#[test]
+fn a_name_that_kong_takes_as_it_is_written_is_no_error() {
+    let desk = Desk::new();
+    let own = with(OWN, "  bypass: true", "  requires: {claims: {y: [a]}}");
+    let (name, file, _) = files(&own).into_iter().find(|(name, ..)| *name == "kong.yml").unwrap();
+    desk.put(name, &file);
+    let run = desk.run(&["check", "--no-env", name]).ended(0);
+    let told = "warning: rules[0].requires.claims.y: y without quotes is the text \"y\" to Kong, and \
+                true to Kubernetes";
+    assert!(run.out.contains(told), "{}", run.out);
+}
+
 /// A plugin that is off, in every spelling of Kong's.
 #[test]
 fn a_plugin_that_is_off_is_told() {
