@@ -65,10 +65,13 @@ impl McpCall {
             let left = [["status"], ["is_mcp_request"]];
             return left.iter().any(|path| text(path).is_some()).then_some(Self::Unknown);
         };
-        let is_read = match text(&["status"]) {
-            Some(status) => status == "mcp_ok",
-            None => text(&["is_exceeding_limit"]).is_none(),
-        };
+        // Older Envoys leave no status. Newer ones may leave `mcp_ok` beside the limit that
+        // ended the reading, and a reason if they let pass what they would reject.
+        let is_call = text(&["is_mcp_request"]).is_none_or(|flag| flag != "\0");
+        let is_read = is_call
+            && text(&["status"]).is_none_or(|status| status == "mcp_ok")
+            && text(&["is_exceeding_limit"]).is_none()
+            && text(&["passthrough_reason"]).is_none();
         // A call may contain the member of another kind beside its own.
         let member = if method.starts_with("resources/") { "uri" } else { "name" };
         let name = text(&["params", member]).filter(|name| !name.is_empty());

@@ -36,6 +36,7 @@ fn a_rule_sees_the_call_that_the_mcp_filter_read() {
             },
             STOP,
         ),
+        ("a part that the filter read well", Call { flags: &["is_exceeding_limit"], ..read }, STOP),
         ("without the filter the fields count", Call::default(), CONTINUE),
         (
             "a filter that read nothing",

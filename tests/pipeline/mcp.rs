@@ -124,6 +124,34 @@ fn a_call_finds_its_rule() {
             no,
         ),
         (
+            "read in part, says the limit but not the status",
+            &[list[0], list[1], ("status", "mcp_ok"), ("is_exceeding_limit", "\u{1}")],
+            &[],
+            lists,
+            no,
+        ),
+        (
+            "passed on in spite of repeated members",
+            &[list[0], list[1], ("status", "mcp_ok"), ("passthrough_reason", "mcp_duplicate_keys")],
+            &[],
+            lists,
+            no,
+        ),
+        (
+            "a method in what is no call to the filter",
+            &[list[0], list[1], ("status", "mcp_ok"), ("is_mcp_request", "\0")],
+            &[],
+            lists,
+            no,
+        ),
+        (
+            "a call to the filter",
+            &[list[0], list[1], ("status", "mcp_ok"), ("is_mcp_request", "\u{1}")],
+            &[],
+            lists,
+            "ok",
+        ),
+        (
             "no call to the filter: headers do not count then",
             &[("is_mcp_request", "\0")],
             &[NEW, CALL, ("mcp-name", "list_catalog")],
@@ -184,6 +212,8 @@ fn what_may_be_a_guarded_call_passes_by_no_opening() {
     let to = |path: &'static str| [(":path", path), (":method", "POST")];
     assert_eq!(outcome(&config, &[("method", "tools/list")], &to("/mcp")), "ok");
     assert_eq!(outcome(&config, &[], &to("/mcp")), "token_missing");
+    let part = [("method", "tools/list"), ("status", "mcp_ok"), ("is_exceeding_limit", "\u{1}")];
+    assert_eq!(outcome(&config, &part, &to("/mcp")), "token_missing", "read in part");
     assert_eq!(outcome(&config, &[], &to("/open")), "ok", "no rule for calls is for it");
     for last in [
         json!({"match": {"path": "/mcp"}, "bypass": true}),

@@ -98,7 +98,7 @@ impl RequestInfo for Info {
         const STATE: &str = "envoy.filters.http.mcp.request";
         match path {
             [flag] if flag.starts_with("is_") => {
-                metadata::has_flag(request, NAMESPACE, flag).then(Vec::new)
+                metadata::flag(request, NAMESPACE, flag).map(|flag| vec![u8::from(flag)])
             }
             [key] => metadata::text(request, NAMESPACE, key),
             _ => {

@@ -62,14 +62,15 @@ pub(crate) fn text(request: Request, namespace: &str, key: &str) -> Option<Vec<u
     is_there.then(|| unsafe { value.bytes() }.to_vec())
 }
 
-/// Whether a filter set a flag, whatever its value; likewise.
-pub(crate) fn has_flag(request: Request, namespace: &str, key: &str) -> bool {
-    let Some((filter, functions)) = current(request).zip(functions()) else { return false };
+/// A flag that a filter set; likewise.
+pub(crate) fn flag(request: Request, namespace: &str, key: &str) -> Option<bool> {
+    let (filter, functions) = (current(request)?, functions()?);
     let (namespace, key) =
         (ModuleBuffer::of(namespace.as_bytes()), ModuleBuffer::of(key.as_bytes()));
     let mut flag = false;
     // SAFETY: as above.
-    unsafe { (functions.flag)(filter, DYNAMIC, namespace, key, &raw mut flag) }
+    let is_there = unsafe { (functions.flag)(filter, DYNAMIC, namespace, key, &raw mut flag) };
+    is_there.then_some(flag)
 }
 
 /// A filter state by name; likewise.
