@@ -22,7 +22,9 @@ use crate::rules::{Applicable, Requirements};
 use crate::session::Session;
 use crate::time::{Period, UnixTime};
 use crate::token::{ClaimPath, Rejection, Scopes, Verified};
-use crate::user_info::{Cached, FailureMode, SharedAnswer, UserInfo, UserInfoAnswer, UserKey};
+use crate::user_info::{
+    Cached, FailureMode, SharedAnswer, Times, UserInfo, UserInfoAnswer, UserKey,
+};
 
 impl Pipeline {
     /// The identity of a session: the cached one, or a new one. The rule's requirements are
@@ -197,7 +199,7 @@ impl Pipeline {
                 Some((UserInfoAnswer::Known(info, _), end)) => {
                     Ok(Enrichment::Known(Rc::clone(info), *end))
                 }
-                Some((UserInfoAnswer::Unknown, _)) => Err(Denial::UserUnknown.into()),
+                Some((UserInfoAnswer::Unknown(_), _)) => Err(Denial::UserUnknown.into()),
                 None => self.without_answer(&key, mode, now).map_err(Halt::from),
             };
         }
@@ -224,7 +226,8 @@ impl Pipeline {
     }
 
     /// Adopts an answer about a user that another gateway of the configuration received,
-    /// as of its arrival. False if none is current.
+    /// as of its arrival and of the token under which it was requested. False if none is
+    /// current.
     fn adopt_user_info(
         &mut self,
         key: &UserKey,
@@ -233,7 +236,8 @@ impl Pipeline {
     ) -> bool {
         let (Some(source), Some(store)) = (&self.user_info, &self.answers) else { return false };
         let told = SharedAnswer::to(&source.callout(key)).read(store.as_ref());
-        let Some((answer, came)) = told else { return false };
+        let Some((answer, Times { came, token_end: first_end })) = told else { return false };
+        let token_end = token_end.into_iter().chain(first_end).min();
         let Ok(answer) = self.read_user_info(source, &CalloutReply::Answer(answer), key, now)
         else {
             return false;

@@ -11,7 +11,9 @@ use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFo
 use crate::refresh::{Fetched, KeySourceId};
 use crate::time::{Span, UnixTime};
 use crate::token::{Found, Rejection, Untrusted};
-use crate::user_info::{SharedAnswer, UserInfoAnswer, UserInfoFailure, UserInfoSource, UserKey};
+use crate::user_info::{
+    SharedAnswer, Times, UserInfoAnswer, UserInfoFailure, UserInfoSource, UserKey,
+};
 
 impl Pipeline {
     /// Processes the reply to a callout. `None` if it is not awaited: late, or a
@@ -126,7 +128,8 @@ impl Pipeline {
                 if let (Some(store), CalloutReply::Answer(reply)) = (&self.answers, reply)
                     && source.current_until(&answer, None, now) > now
                 {
-                    SharedAnswer::to(&source.callout(key)).publish(store.as_ref(), reply, now);
+                    let times = Times { came: now, token_end };
+                    SharedAnswer::to(&source.callout(key)).publish(store.as_ref(), reply, times);
                 }
                 Some((answer, end))
             }

@@ -139,8 +139,8 @@ impl UserInfoCache {
                 self.entries.insert(key, Known { info, fresh, usable, pause: None }, bytes);
                 end
             }
-            UserInfoAnswer::Unknown => {
-                let holds = Period::of(now, self.lifetimes.negative_ttl);
+            UserInfoAnswer::Unknown(max_age) => {
+                let holds = Period::of(now, self.lifetimes.negative(*max_age));
                 self.entries.remove(&key);
                 self.refuse(key, Refusal::Unknown, holds);
                 holds.until()

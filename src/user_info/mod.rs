@@ -14,7 +14,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 pub use self::cache::{Cached, UserInfoCache};
-pub(crate) use self::shared::SharedAnswer;
+pub(crate) use self::shared::{SharedAnswer, Times};
 pub use self::template::PathTemplate;
 use crate::callout::{Answer, Callout, CalloutFailure, CalloutReply, ReplyFields, Service};
 use crate::http::HeaderName;
@@ -72,6 +72,13 @@ pub struct Lifetimes {
     pub negative_ttl: Span,
     /// How long after `ttl` data may be served while the service fails.
     pub stale_if_error: Span,
+}
+
+impl Lifetimes {
+    /// How long a user counts as unknown, if the service lets that be used for `max_age`.
+    fn negative(&self, max_age: Option<Span>) -> Span {
+        max_age.map_or(self.negative_ttl, |age| age.min(self.negative_ttl))
+    }
 }
 
 impl Default for Lifetimes {
@@ -151,8 +158,8 @@ pub struct UserInfo {
 pub enum UserInfoAnswer {
     /// The user's data, and how long the service lets it be used.
     Known(Rc<UserInfo>, Option<Span>),
-    /// The user does not exist.
-    Unknown,
+    /// The user does not exist, and how long the service lets that be used.
+    Unknown(Option<Span>),
 }
 
 /// The name of the claim that holds the whole reply.
@@ -216,7 +223,7 @@ impl UserInfoSource {
             CalloutReply::Failed(failure) => return Err(UserInfoFailure::NoAnswer(*failure)),
         };
         match answer.status {
-            404 | 410 => Ok(UserInfoAnswer::Unknown),
+            404 | 410 => Ok(UserInfoAnswer::Unknown(answer.max_age())),
             200..=299 => {
                 let reply = if is_jwt(answer) {
                     verify(answer.body.trim_ascii()).map_err(UserInfoFailure::Token)?
@@ -276,7 +283,7 @@ impl UserInfoSource {
     ) -> UnixTime {
         match answer {
             UserInfoAnswer::Known(_, max_age) => self.fresh_until(*max_age, token_end, came),
-            UserInfoAnswer::Unknown => came.plus(self.lifetimes.negative_ttl),
+            UserInfoAnswer::Unknown(max_age) => came.plus(self.lifetimes.negative(*max_age)),
         }
     }
 

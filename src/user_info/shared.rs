@@ -35,23 +35,33 @@ impl SharedAnswer {
         Self(Slot::new("user", &json!([callout.service.identity(), sent])))
     }
 
-    /// The answer, and its time of arrival.
-    pub(crate) fn read(&self, store: &dyn SharedStore) -> Option<(Answer, UnixTime)> {
+    /// The answer, and its times.
+    pub(crate) fn read(&self, store: &dyn SharedStore) -> Option<(Answer, Times)> {
         let (value, _) = self.0.read(store)?;
         decode(&value)
     }
 
-    /// Stores an answer that arrived at `at`, replacing the previous one.
-    pub(crate) fn publish(&self, store: &dyn SharedStore, answer: &Answer, at: UnixTime) {
-        if let Some(value) = encode(answer, at) {
+    /// Stores an answer, replacing the previous one.
+    pub(crate) fn publish(&self, store: &dyn SharedStore, answer: &Answer, times: Times) {
+        if let Some(value) = encode(answer, times) {
             self.0.replace(store, &value);
         }
     }
 }
 
+/// The times of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// When it arrived.
+    pub came: UnixTime,
+    /// The expiry of the token under which it was requested: no other token makes it last
+    /// longer.
+    pub token_end: Option<UnixTime>,
+}
+
 /// A line of JSON, followed by the body as received. `None` if a header field is not
 /// text.
-fn encode(answer: &Answer, at: UnixTime) -> Option<Vec<u8>> {
+fn encode(answer: &Answer, times: Times) -> Option<Vec<u8>> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let fields = answer.fields.iter();
     let fields = fields.map(|field| Some(json!([text(field.name)?, text(field.value)?])));
@@ -60,14 +70,20 @@ fn encode(answer: &Answer, at: UnixTime) -> Option<Vec<u8>> {
         Some(value) => Some(text(value)?),
         None => None,
     };
-    let head = json!([at.as_millis(), answer.status, cache_control, fields?]).to_string();
+    let Times { came, token_end } = times;
+    let (came, token_end) = (came.as_millis(), token_end.map(UnixTime::as_millis));
+    let head = json!([came, token_end, answer.status, cache_control, fields?]).to_string();
     Some([head.as_bytes(), b"\n", &answer.body].concat())
 }
 
-fn decode(value: &[u8]) -> Option<(Answer, UnixTime)> {
+fn decode(value: &[u8]) -> Option<(Answer, Times)> {
     let end = value.iter().position(|byte| *byte == b'\n')?;
     let head = json::parse(value.get(..end)?).ok()?;
-    let [at, status, cache_control, fields] = head.as_array()?.as_slice() else { return None };
+    let [came, token_end, status, cache_control, fields] = head.as_array()?.as_slice() else {
+        return None;
+    };
+    let time = |value: &Value| value.as_i64().map(UnixTime::from_millis);
+    let token_end = if token_end.is_null() { None } else { Some(time(token_end)?) };
     let pair = |field: &Value| {
         Some((field.get(0)?.as_str()?.to_owned(), field.get(1)?.as_str()?.to_owned()))
     };
@@ -81,7 +97,7 @@ fn decode(value: &[u8]) -> Option<(Answer, UnixTime)> {
         fields,
         body: value.get(end.checked_add(1)?..)?.to_vec(),
     };
-    Some((answer, UnixTime::from_millis(at.as_i64()?)))
+    Some((answer, Times { came: time(came)?, token_end }))
 }
 
 #[cfg(test)]
@@ -107,18 +123,24 @@ mod tests {
 
     #[test]
     fn answers_survive_the_way_through_the_store() {
-        let at = UnixTime::from_millis(1_700_000_000_123);
-        for (fields, cache_control, body) in [
-            (Fields::default(), None, &b""[..]),
+        let came = UnixTime::from_millis(1_700_000_000_123);
+        let ends = [None, Some(UnixTime::from_millis(1_700_000_007_000))];
+        for (token_end, fields, cache_control, body) in [
+            (ends[0], Fields::default(), None, &b""[..]),
             (
+                ends[1],
                 [("content-type", &b"a/b"[..])].into_iter().collect(),
                 Some(b"no-store".to_vec()),
                 b"\n{}\xff\n",
             ),
         ] {
             let answer = Answer { status: 200, cache_control, fields, body: body.to_vec() };
-            let (read, came) = decode(&encode(&answer, at).unwrap()).unwrap();
-            assert_eq!((came, read.status, &read.cache_control), (at, 200, &answer.cache_control));
+            let times = Times { came, token_end };
+            let (read, found) = decode(&encode(&answer, times).unwrap()).unwrap();
+            assert_eq!(
+                (found, read.status, &read.cache_control),
+                (times, 200, &answer.cache_control)
+            );
             assert_eq!(
                 (&read.body, read.fields.iter().count()),
                 (&answer.body, answer.fields.iter().count())
@@ -127,10 +149,11 @@ mod tests {
         for odd in [
             &b""[..],
             b"[]\n",
-            b"[1,200,null]\n",
-            b"[1,99999,null,[]]\n",
-            b"[1,200,null,[1]]\n",
-            b"[1,200,null,[]]",
+            b"[1,null,200,null]\n",
+            b"[1,null,99999,null,[]]\n",
+            b"[1,null,200,null,[1]]\n",
+            b"[1,\"2\",200,null,[]]\n",
+            b"[1,null,200,null,[]]",
         ] {
             assert!(decode(odd).is_none(), "{odd:?}");
         }

@@ -552,13 +552,15 @@ pub fn reply(status: u16, body: &[u8]) -> CalloutReply {
 }
 
 pub fn ok_cached(cache_control: &str, body: &Value) -> CalloutReply {
-    let cache_control = Some(cache_control.as_bytes().to_vec());
-    let body = body.to_string().into_bytes();
+    cached_reply(200, cache_control, body.to_string().as_bytes())
+}
+
+pub fn cached_reply(status: u16, cache_control: &str, body: &[u8]) -> CalloutReply {
     CalloutReply::Answer(Answer {
-        status: 200,
-        cache_control,
+        status,
+        cache_control: Some(cache_control.as_bytes().to_vec()),
         fields: gatepass::http::Fields::default(),
-        body,
+        body: body.to_vec(),
     })
 }
 

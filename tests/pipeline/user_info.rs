@@ -256,6 +256,33 @@ fn unknown_users() {
     }
 }
 
+/// What the service says of its cache shortens that a user is unknown, too.
+#[test]
+fn an_unknown_user_is_one_for_as_long_as_the_service_says() {
+    for (cache_control, millis) in [
+        ("max-age=2", 2_000),
+        ("max-age=60", 5_000),
+        ("max-age=0", 0),
+        ("no-store", 0),
+        ("no-cache", 0),
+        ("private", 5_000),
+    ] {
+        for status in [404, 410] {
+            let mut world = World::new(&strict("deny"), ENVOY);
+            let step = world.get(&alice());
+            let unknown = denial(403, "user_unknown");
+            let gone = cached_reply(status, cache_control, b"");
+            assert_eq!(denied(world.answer(step, &gone)), unknown, "{status} {cache_control}");
+            if millis > 0 {
+                world.millis += millis - 1;
+                assert_eq!(world.denied(&alice()), unknown, "{status} {cache_control}");
+                world.millis += 1;
+            }
+            assert!(asks(&mut world, &alice()), "{status} {cache_control}");
+        }
+    }
+}
+
 #[test]
 fn an_answer_serves_for_its_time() {
     let no_store = ok_cached("no-store", &spain());
@@ -476,6 +503,7 @@ fn an_answer_of_another_worker_is_read_as_an_own_one() {
     for (case, told, expected) in [
         ("unknown", reply(404, b""), "403 user_unknown"),
         ("not to be kept", ok_cached("no-store", &spain()), "asks"),
+        ("unknown, not to be kept", cached_reply(404, "no-store", b""), "asks"),
         ("for a while", ok_cached("max-age=5", &spain()), "forwarded"),
         ("a failure", reply(500, b""), "asks"),
         ("about another", ok(&json!({"sub": "bob", "address": {"country": "ES"}})), "asks"),
@@ -497,6 +525,21 @@ fn an_answer_of_another_worker_is_read_as_an_own_one() {
             let later = token(json!({"sub": "alice", "jti": case}));
             assert!(asks(&mut other, &later), "{case}: later");
         }
+    }
+}
+
+/// Contract of `user_info`: an answer never outlives the token, whoever else uses it.
+#[test]
+fn an_answer_ends_with_the_token_under_which_it_was_requested() {
+    let [mut one, mut other] = two(&strict("deny"));
+    let step = one.get(&token(json!({"sub": "alice", "exp": START + 5})));
+    forwarded(one.answer(step, &ok(&spain())));
+    let long = |id: &str| token(json!({"sub": "alice", "jti": id}));
+    other.pass(4);
+    forwarded(other.get(&long("before its end")));
+    for (name, world, rest) in [("one", &mut one, 5), ("other", &mut other, 1)] {
+        world.pass(rest);
+        assert!(asks(world, &long(name)), "{name}: at its end");
     }
 }
 
