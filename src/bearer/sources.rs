@@ -24,8 +24,8 @@ pub struct TokenSources {
     pub params: Vec<String>,
     /// Whether the parameters are not configured but the defaults of Kong's plugin.
     pub are_default_params: bool,
-    /// Sources whose header may carry the identity token towards services.
-    pub carriers: Vec<HeaderSource>,
+    /// Headers of these sources that may carry the identity token towards services.
+    pub carriers: Vec<HeaderName>,
     /// Whether the public token is forwarded upstream.
     pub forward: bool,
     /// The origins from which requests with a cookie may come.
@@ -109,16 +109,12 @@ fn is_of_another_scheme(value: &[u8]) -> bool {
 }
 
 impl TokenSources {
-    /// Adds headers that carry an identity token towards services: a client's value of
-    /// the same form must not go upstream either.
+    /// Adds headers that carry an identity token towards services: whatever a client sends
+    /// in one must not go upstream, since a service may not tell it from the gateway's.
     pub fn carry(&mut self, carriers: &[IdentityHeader]) {
-        let own = carriers.iter().filter(|it| self.names_header(it.name.as_str().as_bytes()));
-        let prefix = |scheme: &str| match scheme {
-            "" => String::new(),
-            scheme => format!("{scheme} "),
-        };
-        let own = own.map(|it| HeaderSource { name: it.name.clone(), prefix: prefix(&it.scheme) });
-        self.carriers = own.collect();
+        let own = carriers.iter().map(|it| &it.name);
+        let own = own.filter(|name| self.names_header(name.as_str().as_bytes()));
+        self.carriers = own.cloned().collect();
     }
 
     /// The request's only token, if it has one; its form is not checked, see
@@ -171,10 +167,11 @@ impl TokenSources {
     /// not forwarded.
     ///
     /// A configured header is removed whatever its value: it may be a token to the
-    /// upstream even if it is not one here. Other schemes in `Authorization` are kept.
+    /// upstream even if it is not one here. Other schemes in `Authorization` are kept, unless
+    /// services read the identity there.
     // RFC 9700 section 4.9 (R52)
     pub fn sanitize(&self, head: &RequestHead, sanitized: &mut Sanitized) -> Result<(), Denial> {
-        let places = self.header_sources().chain(&self.carriers);
+        let places = self.header_sources();
         let marks = Marks::of_all(places.clone().map(|source| &source.name));
         for field in head.marked(marks) {
             // A spelling that is not read here is not a token here, but may be one to the
@@ -187,6 +184,7 @@ impl TokenSources {
             }
             let is_kept = is_spelled(AUTHORIZATION.as_bytes(), field.name)
                 && is_of_another_scheme(field.value)
+                && !self.carriers.iter().any(|name| name.is_spelled(field.name))
                 && !own.any(is_read);
             if !is_kept {
                 sanitized.clear.add(field.name)?;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::bearer::Sanitized;
 use crate::callout::{Callout, ReplyFields, Service};
 use crate::denial::Denial;
-use crate::http::{HeaderName, RequestHead};
+use crate::http::{AUTHORIZATION, HeaderName, RequestHead};
 use crate::rules::Rules;
 use crate::secret::Secret;
 
@@ -126,7 +126,7 @@ impl Login {
     ///
     /// Only the fields named here are sent, without headers that the filter owns and
     /// without public tokens. `Authorization` is for clients with a secret of their own
-    /// (RFC 6749 section 2.3.1).
+    /// (RFC 6749 section 2.3.1), even where services read the identity in that header.
     pub fn callout(
         &self,
         head: &RequestHead,
@@ -141,7 +141,8 @@ impl Login {
         let path = target.filter(is_plain).ok_or(LoginError::Path)?.to_owned();
         let mut headers = Vec::new();
         let mut send = |name: &str, value: &[u8]| {
-            let is_withheld = sanitized.clear.iter().any(|own| own.eq_ignore_ascii_case(name));
+            let is_cleared = sanitized.clear.iter().any(|own| own.eq_ignore_ascii_case(name));
+            let is_withheld = is_cleared && name != AUTHORIZATION;
             let text = std::str::from_utf8(value).ok();
             let text = text.filter(|text| !is_withheld && !text.is_empty());
             if let (Ok(name), Some(text)) = (HeaderName::parse(name), text) {
@@ -163,8 +164,8 @@ impl Login {
             send(name, &left_of(name, b", "));
         }
         send("cookie", &left_of("cookie", b"; "));
-        if let Some(value) = head.first("authorization").filter(|value| is_basic(value)) {
-            send("authorization", value);
+        if let Some(value) = head.first(AUTHORIZATION).filter(|value| is_basic(value)) {
+            send(AUTHORIZATION, value);
         }
         if let Client::At(Some(address)) = client {
             send("x-forwarded-for", address.to_string().as_bytes());
