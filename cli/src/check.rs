@@ -181,7 +181,7 @@ fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
         for (path, name) in named {
             problems.push(Problem::new(
                 path,
-                format!("{{env: {name}}}, which the filter cannot see"),
+                format!("{}, which the filter cannot see", config::shown_variable(&name)),
                 "a variable that the host's file passes on to the filter",
             ));
         }

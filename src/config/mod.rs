@@ -42,7 +42,7 @@ pub use self::kong_jwt::check_credential;
 pub use self::made_up::{KeyMaker, MADE_UP, make_up_keys, pem};
 pub use self::problem::{Problem, ProblemKind, Problems};
 use self::reader::Document;
-pub use self::reader::Variable;
+pub use self::reader::{Variable, shown_member, shown_variable};
 pub use self::rules::check_match;
 pub use self::vault::{name_sds, name_vaults, replace_references, sds_reference, vault_reference};
 use self::whole::settings;

@@ -7,6 +7,7 @@
 //! become one function, which would take a host's compiler longer at start than all the
 //! cryptography.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
@@ -157,7 +158,14 @@ impl<'a> Node<'a> {
     #[inline(never)]
     pub fn member(&self, name: &str) -> Option<Node<'a>> {
         let value = self.value.as_object()?.get(name)?;
-        Some(self.child(value, format_args!(".{name}")))
+        Some(self.child(value, format_args!(".{}", step(name))))
+    }
+
+    /// An element of a list.
+    #[inline(never)]
+    pub fn item(&self, position: usize) -> Option<Node<'a>> {
+        let value = self.value.as_array()?.get(position)?;
+        Some(self.child(value, format_args!("[{position}]")))
     }
 
     /// The node at these member names, or the nearest one that exists: for conflicts
@@ -266,7 +274,7 @@ impl<'a> Node<'a> {
             return self.reject_as(kind(self.value), "an object of names, such as NAME: {...}");
         };
         let read = |(name, value): (&'a String, &'a Value)| {
-            (name.as_str(), read(name, &self.child(value, format_args!(".{name}"))))
+            (name.as_str(), read(name, &self.child(value, format_args!(".{}", step(name)))))
         };
         Some(members.iter().map(read).collect())
     }
@@ -316,7 +324,7 @@ impl<'a> Node<'a> {
                 let (found, accepted, kind) = match (self.document.environment)(name) {
                     Variable::Set(value) if !value.expose().is_empty() => return Some(value),
                     Variable::Set(_) | Variable::Unset if name.starts_with('$') => (
-                        "which is not set: the name has no $ before it",
+                        "which is not set: a name has no $ before it",
                         ACCEPTED,
                         ProblemKind::VariableUnset,
                     ),
@@ -327,7 +335,7 @@ impl<'a> Node<'a> {
                         ("which may not be read", permitted, ProblemKind::VariableWithheld)
                     }
                 };
-                self.record(&format_args!("{{env: {name}}}, {found}"), &accepted, kind);
+                self.record(&format_args!("{}, {found}", shown_variable(name)), &accepted, kind);
                 None
             }
             Value::Object(members) => self.reject_as(member_names(members), ACCEPTED),
@@ -337,10 +345,49 @@ impl<'a> Node<'a> {
     }
 }
 
+/// `{env: NAME}` for a problem, without the name if it may be the secret itself.
+///
+/// Variables are named in words, all of them in upper or all in lower case; a key or a
+/// password seldom is.
+pub fn shown_variable(name: &str) -> String {
+    let text = name.strip_prefix('$').unwrap_or(name);
+    let is_upper = text.bytes().all(|byte| !byte.is_ascii_lowercase());
+    let is_lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
+    let is_word = |word: &str| word.len() <= 24 && word.bytes().all(|b| b.is_ascii_alphanumeric());
+    let is_name = text.len() <= 80
+        && (is_upper || is_lower)
+        && text.split(['_', '.']).all(is_word)
+        && !text.starts_with(|first: char| first.is_ascii_digit());
+    if is_name {
+        return format!("{{env: {name}}}");
+    }
+    let bytes = name.len();
+    format!("{{env: ...}} with {bytes} bytes that are no name of a variable, and not shown")
+}
+
+/// A member's name for a problem; not shown if it is more likely to be a value.
+pub fn shown_member(name: &str) -> String {
+    if is_value(name, SHOWN) { unshown(name) } else { format!("{name:?}") }
+}
+
+/// A member's name in a path; likewise, but claims may have long names.
+fn step(name: &str) -> Cow<'_, str> {
+    if is_value(name, 200) { unshown(name).into() } else { name.into() }
+}
+
+/// Whether a text in the place of a name is more likely to be a value: a PEM, or long.
+fn is_value(name: &str, longest: usize) -> bool {
+    name.len() > longest || name.contains("-----")
+}
+
+fn unshown(name: &str) -> String {
+    format!("(a name of {} bytes)", name.len())
+}
+
 /// For an object in place of a secret: the names of its members, one of which may be what
 /// its author took for the way to configure a secret.
 pub fn member_names(members: &Map<String, Value>) -> String {
-    let names: Vec<_> = members.keys().take(3).map(|name| format!("{name:?}")).collect();
+    let names: Vec<_> = members.keys().take(3).map(|name| shown_member(name)).collect();
     match names.as_slice() {
         [] => "an empty object".to_owned(),
         names => format!("an object with {}", names.join(", ")),
@@ -453,7 +500,7 @@ impl<'a> Fields<'a> {
         let unknown: Vec<_> =
             self.members.iter().filter(|(name, _)| !self.known.contains(&name.as_str())).collect();
         for (name, value) in &unknown {
-            let node = self.node.child(value, format_args!(".{name}"));
+            let node = self.node.child(value, format_args!(".{}", step(name)));
             let accepted = format!("only the fields {}", self.known.join(", "));
             let (name, known) = ((*name).clone(), self.known.clone());
             let kind = ProblemKind::UnknownField { name, known };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::reader::{Fields, Node};
+use super::reader::{Fields, Node, shown_member};
 use super::values::{HEADER_NAME, seconds};
 use crate::callout::{Scheme, Service};
 use crate::http::{Authority, HeaderName};
@@ -77,7 +77,7 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
 fn header_secrets(node: &Node<'_>) -> Option<Vec<(HeaderName, Secret<String>)>> {
     let headers = node.entries(|name, value| {
         let Ok(name) = HeaderName::parse(name) else {
-            return value.reject_as(format_args!("the name {name:?}"), HEADER_NAME);
+            return value.reject_as(format_args!("the name {}", shown_member(name)), HEADER_NAME);
         };
         let secret = value.secret()?;
         let is_value = |b: u8| b == b'\t' || (0x20..0x7F).contains(&b);

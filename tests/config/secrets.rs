@@ -56,6 +56,45 @@ fn secrets_from_the_environment() {
     assert_eq!(got[0][0], path(shared));
 }
 
+/// Whoever pastes the secret where its name belongs does not find it in a log.
+#[test]
+fn what_may_be_a_secret_is_no_name() {
+    let key = "/identity_token/signing_keys/0/private_key";
+    let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----";
+    let secrets = [
+        pem,
+        "hunter2 hunter2",
+        "Hunter2Hunter2",
+        "2hunter2",
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "$Hunter2+hunter2",
+        "hunter2-hunter2=",
+    ];
+    for secret in secrets {
+        let got = problems(&[(key, json!({"env": secret}))]);
+        let [[_, what, accepted]] = got.as_slice() else { panic!("{secret}: {got:#?}") };
+        assert!(!format!("{got:?}").contains(&secret[..8]), "{got:?}");
+        assert!(what.contains(&format!("with {} bytes", secret.len())), "{what}");
+        assert!(accepted.contains("{env: NAME}"), "{accepted}");
+    }
+    for name in ["NOT_SET", "not_set_2", "_NOT_SET", "GATEPASS_SIGNING_KEY_OF_STAGING"] {
+        let got = problems(&[(key, json!({"env": name}))]);
+        assert!(got[0][1].starts_with(&format!("{{env: {name}}}, which is not set")), "{got:?}");
+    }
+    // Nor as the name of a member, known or not.
+    for value in [json!({pem: null}), json!({"kty": "EC", "crv": "P-256", pem: "x"})] {
+        let got = format!("{:?}", problems(&[(key, value)]));
+        assert!(!got.contains("MC4CAQ"), "{got}");
+    }
+    for place in ["/identity_token", "/user_info/headers", "/services"] {
+        let mut config = with(&[]);
+        config.pointer_mut(place).unwrap()[pem] = json!(7);
+        let got = format!("{:?}", load(&config.to_string()).unwrap_err());
+        let shown = format!("(a name of {} bytes)", pem.len());
+        assert!(got.contains(&shown) && !got.contains("MC4CAQ"), "{got}");
+    }
+}
+
 #[test]
 fn a_variable_that_is_withheld_is_told_apart_from_one_that_is_not_set() {
     use gatepass::config::{self, ProblemKind, Variable};

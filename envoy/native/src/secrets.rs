@@ -139,7 +139,7 @@ fn ask(config: &Config<'_>, path: &str, members: &Map<String, Value>) -> Result<
     let refused = |found: &str, accepted: &str| Problem::new(path, found.to_owned(), accepted);
     let known = |name: &String| name == "name" || name == "sds_config";
     if let Some(other) = members.keys().find(|name| !known(name)) {
-        return Err(refused(&format!("sds with {other:?}"), ACCEPTED));
+        return Err(refused(&format!("sds with {}", config::shown_member(other)), ACCEPTED));
     }
     let name = members.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
     let source = match members.get("sds_config") {
