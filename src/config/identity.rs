@@ -225,7 +225,9 @@ pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Minter {
         taken,
         max_bytes,
     } = surroundings;
-    let mut headers = IdentityHeaders::new(headers);
+    let with_copy =
+        |header: ClaimHeader| ClaimHeader { is_copied: copy.contains(&header.path), ..header };
+    let mut headers = IdentityHeaders::new(headers.into_iter().map(with_copy).collect());
     headers.taken = taken;
     Minter {
         defaults,
@@ -361,5 +363,5 @@ pub fn claim_header(node: &Node<'_>) -> Option<ClaimHeader> {
     ];
     let format = fields.or("format", FieldFormat::Text, |node| node.one_of(&formats));
     fields.finish()?;
-    Some(ClaimHeader { name: name?, path: path?, format: format? })
+    Some(ClaimHeader { name: name?, path: path?, format: format?, is_copied: false })
 }

@@ -47,13 +47,14 @@ pub(super) struct ClaimSources<'a> {
 }
 
 impl<'a> ClaimSources<'a> {
-    /// The claim that `path` leads to; only from user info if the claim comes from there.
-    fn find(self, path: &ClaimPath) -> Option<Json<'a>> {
+    /// The claim for a header; only from user info if the claim comes from there.
+    fn find(self, header: &ClaimHeader) -> Option<Json<'a>> {
+        let path = &header.path;
         if self.names.decide(path) {
-            path.find_by(|name| self.of_user(name))
-        } else {
-            self.own.find(path)
+            return path.find_by(|name| self.of_user(name));
         }
+        let copy = || self.own.get(&path.name()).filter(|_| header.is_copied);
+        self.own.find(path).or_else(copy)
     }
 
     fn of_user(self, name: &str) -> Option<Json<'a>> {
@@ -82,6 +83,9 @@ pub struct ClaimHeader {
     pub path: ClaimPath,
     /// The format of the value.
     pub format: FieldFormat,
+    /// Whether the claim is a copy of that of the public token: it has the whole path as its
+    /// name then.
+    pub is_copied: bool,
 }
 
 /// The format of a claim in a header.
@@ -191,7 +195,7 @@ impl IdentityHeaders {
             fields.push(&self.names.groups, groups.as_bytes());
         }
         for claim in &self.claims {
-            let value = sources.find(&claim.path);
+            let value = sources.find(claim);
             if let Some(text) = value.and_then(|value| claim.format.write(value).transpose()) {
                 let text = text.map_err(|_| MintError::Unprintable(claim.path.to_string()))?;
                 fields.push(&claim.name, text.as_bytes());

@@ -5,6 +5,34 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
+/// However the path to a claim is written, its copy is the claim of that path.
+#[test]
+fn a_copied_claim_becomes_a_header() {
+    let claims = json!({"a": {"b": "in"}, "kubernetes.io": {"namespace": "ns"}});
+    let bearer = token(claims);
+    for (path, expected) in [
+        (json!("a.b"), "in"),
+        (json!(["a", "b"]), "in"),
+        (json!("/a/b"), "in"),
+        (json!(["kubernetes.io", "namespace"]), "ns"),
+        (json!("/kubernetes.io/namespace"), "ns"),
+    ] {
+        let config = local([
+            ("/identity_token/claims", json!({"copy": [path]})),
+            ("/claim_to_headers", json!([{"header": "x-copy", "claim": path}])),
+        ]);
+        let edits = World::new(&config, ENVOY).forwarded(&bearer);
+        assert_eq!(field(&edits, "x-copy").as_deref(), Some(expected), "{path}");
+    }
+    // A path that is exact finds no claim that only looks like it.
+    let config = local([
+        ("/identity_token/claims", json!({"set": {"a.b": "set"}})),
+        ("/claim_to_headers", json!([{"header": "x-copy", "claim": ["a", "b"]}])),
+    ]);
+    let edits = World::new(&config, ENVOY).forwarded(&bearer);
+    assert_eq!(field(&edits, "x-copy"), None);
+}
+
 /// The identity claims for a token with these changes.
 fn minted(config: &Value, changes: Value) -> Value {
     let mut world = World::new(config, ENVOY);
