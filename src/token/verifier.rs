@@ -42,6 +42,14 @@ const MAX_SUBJECT_BYTES: usize = 512;
 /// 4.1.7 and OpenID Connect Front-Channel Logout section 3.
 const NAMES: [&str; 2] = ["jti", "sid"];
 
+/// A subject that is no text, or too long.
+fn unusable_subject(path: &ClaimPath) -> Rejection {
+    match path.to_string() {
+        name if name == "sub" => Rejection::ClaimMalformed("sub"),
+        name => Rejection::ClaimMismatch(name),
+    }
+}
+
 /// The groups in some claims, without duplicates: a text is split at spaces and commas,
 /// an object is a group by its `name`, and a list contains either, where a text is one
 /// group.
@@ -375,22 +383,20 @@ impl Provider {
         })
     }
 
-    /// The first subject claim that is present. If it is not a text, the next ones do not
-    /// count: they might name another subject.
+    /// The first subject claim that is a non-empty string. If none is, the reason is the
+    /// first that is present.
     fn subject(&self, claims: Members<'_>) -> Result<Rc<str>, Rejection> {
-        let is_empty = |value: &Json<'_>| value.as_str() == Some("");
-        let mut found = self
-            .subject_claims
-            .iter()
-            .filter_map(|path| Some((path, path.find(claims).filter(|value| !is_empty(value))?)));
-        match found.next() {
-            None => {
-                let first = self.subject_claims.first().map(ToString::to_string);
-                Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned())))
+        let paths = || self.subject_claims.iter();
+        if let Some((path, text)) = paths().find_map(|path| Some((path, path.text(claims)?))) {
+            if text.len() <= MAX_SUBJECT_BYTES {
+                return Ok(text.into());
             }
-            Some((_, Json::Text(text))) if text.len() <= MAX_SUBJECT_BYTES => Ok(text.into()),
-            Some((path, _)) if path.to_string() == "sub" => Err(Rejection::ClaimMalformed("sub")),
-            Some((path, _)) => Err(Rejection::ClaimMismatch(path.to_string())),
+            return Err(unusable_subject(path));
+        }
+        let is_other =
+            |path: &&ClaimPath| path.find(claims).is_some_and(|value| value.as_str().is_none());
+        if let Some(path) = paths().find(is_other) {
+            return Err(unusable_subject(path));
         }
     }
 
