@@ -203,6 +203,7 @@ const fn code_of(rejection: &Rejection) -> Code {
         Rejection::ClaimMissing(_) | Rejection::NotDates(_) => Code::ClaimMissing,
         Rejection::ClaimMismatch(_) => Code::ClaimMismatch,
         Rejection::TypeMismatch(_) => Code::TokenTypeMismatch,
+        Rejection::Unconfirmed => Code::BindingMismatch,
     }
 }
 

@@ -334,7 +334,8 @@ fn rejected(rejection: &Rejection) -> Value {
         }
         Rejection::AudienceMismatch(_)
         | Rejection::ClaimMismatch(_)
-        | Rejection::TypeMismatch(_) => "Bad token; invalid claims",
+        | Rejection::TypeMismatch(_)
+        | Rejection::Unconfirmed => "Bad token; invalid claims",
     };
     json!({ "message": message })
 }

@@ -24,12 +24,19 @@ pub struct Confirmation {
     pub key: Option<[u8; 32]>,
 }
 
+/// Members that name a key, or what identifies one (RFC 7800 sections 3.2 to 3.5, RFC 8705
+/// section 3.1, RFC 9449 section 6.1).
+const KEYS: [&str; 6] = ["jwk", "jwe", "jku", "kid", "x5t#S256", "jkt"];
+
 impl Confirmation {
     /// Nothing to prove.
     pub(super) const NONE: Self = Self { certificate: None, key: None };
 
-    /// Reads `cnf`. `None` if it names nothing, or anything that is not checked here,
-    /// unless that is waived: a binding to an unchecked key has no effect.
+    /// Reads `cnf`. `None` if it names nothing that is checked here, or another key,
+    /// unless that is waived: a binding to an unchecked key has no effect. Other members
+    /// are ignored.
+    // RFC 7800 section 3.1: "in the absence of such requirements, all confirmation members
+    // that are not understood by implementations MUST be ignored"
     pub(super) fn read(cnf: Json<'_>, methods: Methods, is_waived: bool) -> Option<Self> {
         let mut confirmation = Self::default();
         let members = match cnf.as_object() {
@@ -42,11 +49,11 @@ impl Confirmation {
                     confirmation.certificate = Some(digest(value)?);
                 }
                 "jkt" if methods.proof => confirmation.key = Some(digest(value)?),
-                _ if is_waived => {}
-                _ => return None,
+                name if KEYS.contains(&name) && !is_waived => return None,
+                _ => {}
             }
         }
-        Some(confirmation)
+        (is_waived || !confirmation.is_empty()).then_some(confirmation)
     }
 
     /// Whether there is nothing to prove.

@@ -67,6 +67,8 @@ pub enum Rejection {
     ClaimMismatch(String),
     /// Its `typ` is not accepted.
     TypeMismatch(Found),
+    /// It is bound (`cnf`) to something that is not checked here.
+    Unconfirmed,
 }
 
 /// Unexpected values in a token: names, which are not secret, suitable for a log and the
@@ -160,6 +162,9 @@ impl fmt::Display for Rejection {
                 write!(f, "claim {claim:?} has a value that is not accepted")
             }
             Self::TypeMismatch(found) => write!(f, "the token's type {found} is not accepted"),
+            Self::Unconfirmed => f.write_str(
+                "the token is bound (cnf) to what its provider's binding does not check",
+            ),
         }
     }
 }

@@ -336,7 +336,7 @@ impl Provider {
         let confirmation = claims.get("cnf").map_or(Some(Confirmation::default()), |cnf| {
             Confirmation::read(cnf, self.methods, self.accept_unbound)
         });
-        let confirmation = confirmation.ok_or_else(|| Rejection::ClaimMismatch("cnf".into()))?;
+        let confirmation = confirmation.ok_or(Rejection::Unconfirmed)?;
         let audience = Audience::of(&claims);
         if let Some(key) = &credential {
             self.keep_claims_that_count(key, Rc::make_mut(&mut claims));
@@ -398,6 +398,8 @@ impl Provider {
         if let Some(path) = paths().find(is_other) {
             return Err(unusable_subject(path));
         }
+        let first = paths().next().map(ToString::to_string);
+        Err(Rejection::ClaimMissing(first.unwrap_or_else(|| "sub".to_owned())))
     }
 
     /// Keeps the claims that the owner of a credential may set. The subject is the

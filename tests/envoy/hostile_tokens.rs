@@ -96,7 +96,7 @@ async fn a_token_that_is_not_acceptable_is_refused_with_the_reason() {
         ("an empty subject", es(json!({"sub": ""})), "401 claim_missing"),
         ("a number as subject", es(json!({"sub": 1})), "401 token_malformed"),
         ("an unknown application", es(json!({"azp": "nobody"})), "401 consumer_unknown"),
-        ("bound to a key", es(json!({"cnf": {"jkt": "x"}})), "401 claim_mismatch"),
+        ("bound to a key", es(json!({"cnf": {"jkt": "x"}})), "401 binding_mismatch"),
         ("a climbing subject", es(json!({"sub": ".."})), "401 claim_mismatch"),
         // What it is.
         (

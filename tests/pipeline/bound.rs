@@ -136,7 +136,7 @@ fn a_bound_token_passes_no_other_way() {
     forwarded(step);
     // Without the configuration nothing has changed.
     let mut world = World::new(&local([]), ENVOY);
-    assert_eq!(world.denied(&bound), denial(401, "claim_mismatch"));
+    assert_eq!(world.denied(&bound), mismatch());
     assert_eq!(denied(ask(&mut world, &unbound, &good)), denial(401, "token_missing"));
 }
 
@@ -403,11 +403,16 @@ fn confirmations_that_are_not_checked_are_refused() {
         json!({"x5t#S256": format!("{digest}=")}),
         json!({"x5t#S256": "AAAA"}),
         json!({"x5t#S256": 7}),
+        json!({"x5t#S256": digest, "jwk": {"kty": "oct"}}),
         json!({"x5t": digest}),
+        json!({"note": "not understood"}),
     ] {
         let bound = token(json!({ "cnf": cnf }));
-        assert_eq!(world.denied(&bound), denial(401, "claim_mismatch"), "{cnf}");
+        assert_eq!(world.denied(&bound), mismatch(), "{cnf}");
     }
+    // RFC 7800 section 3.1: what is not understood is ignored.
+    let cnf = json!({"x5t#S256": digest, "note": "not understood"});
+    world.forwarded(&token(json!({ "cnf": cnf })));
     let both = config(json!({"mtls": true, "dpop": {"public_origin": "https://api.example"}}));
     let (mut world, client) = with_clients(&both, ENVOY);
     let jkt = thumbprint(&KEY_B);

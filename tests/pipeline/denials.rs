@@ -40,6 +40,11 @@ fn every_denial_on(
         put(&mut config, "/identity_token/signing_keys/0/sign_from", (START + 1).into());
         config
     };
+    let tenants = {
+        let mut config = local.clone();
+        put(&mut config, "/providers/shop/required_claims", json!({"tenant": ["acme"]}));
+        config
+    };
     let bound = |binding: Value| {
         let mut config = local.clone();
         put(&mut config, "/providers/shop/binding", binding);
@@ -143,7 +148,7 @@ fn every_denial_on(
         ("token_not_yet_valid", deny(json!({"nbf": START + 61}))),
         ("lifetime_exceeded", with(&lifetime, "/", &alice())),
         ("claim_missing", deny(json!({"sub": null}))),
-        ("claim_mismatch", deny(json!({"cnf": {}}))),
+        ("claim_mismatch", with(&tenants, "/", &token(json!({"tenant": "x"})))),
         ("consumer_unknown", deny(json!({"azp": "x"}))),
         ("host_ambiguous", plain(&local, &[(":path", "/host"), (":authority", "a@b")])),
         ("origin_forbidden", plain(&cookies, &[(":method", "POST"), ("cookie", "session=a.b.c")])),

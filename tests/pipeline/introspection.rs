@@ -103,7 +103,7 @@ fn what_the_issuer_says_is_checked_like_a_jwt() {
         ("over", json!({"exp": START - 61}), Some((401, "token_expired"))),
         ("an end that is no date", json!({"exp": "soon"}), Some((401, "token_malformed"))),
         ("not yet", json!({"nbf": START + 61}), Some((401, "token_not_yet_valid"))),
-        ("bound to a key", json!({"cnf": {"jkt": "x"}}), Some((401, "claim_mismatch"))),
+        ("bound to a key", json!({"cnf": {"jkt": "x"}}), Some((401, "binding_mismatch"))),
     ] {
         let (_, step) = having_asked(&config([]), &active(changes));
         match code {

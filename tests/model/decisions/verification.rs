@@ -60,7 +60,7 @@ impl Model<'_> {
             Some(_) => {}
         }
         if claims.get("cnf").is_some() && !provider.flag("accept_unbound", false) {
-            codes.push("claim_mismatch");
+            codes.push("binding_mismatch");
         }
         for (path, wanted) in provider.get("required_claims").map_or(&[][..], Json::members) {
             match lookup(claims, path) {
