@@ -5,7 +5,8 @@
 //! [`Gateway`](crate::gateway::Gateway) keeps the requests that wait.
 //!
 //! - `decide` is the path of a request, with `authenticate`, `bind`, `identify`, `login`,
-//!   `replace`, `revoke` and `signals` as parts of it; `attempt` is one run of it.
+//!   `replace`, `revoke` and `signals` as parts of it; `attempt` is one run of it, and
+//!   `unread` answers for bodies that are not read.
 //! - `published` answers requests for the gateway's own documents.
 //! - `replies` processes the replies to callouts, `tick` does periodic work, and
 //!   `streams` ends requests that outlive their token.
@@ -31,6 +32,7 @@ mod step;
 mod stream;
 mod streams;
 mod tick;
+mod unread;
 
 pub use self::revoke::Heard;
 pub use self::settings::{Limits, Settings, SharedData};

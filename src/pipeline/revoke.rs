@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Pipeline;
 use super::attempt::{Attempt, Current};
 use super::decide::Halt;
-use super::step::{Recipient, Step, Submission};
+use super::step::{Recipient, Step, Submission, Unread};
 use crate::bearer::Sanitized;
 use crate::denial::Denial;
 use crate::event::{Event, RevokedBy, Stage, Trace};
@@ -51,7 +51,7 @@ impl Pipeline {
     ) -> Result<Verdict, Halt> {
         let head = attempt.head;
         if head.method() != b"POST" {
-            return Ok(self.refuse_body(Recipient::Revocations, only_post()));
+            return Ok(self.refuse_body(head, Recipient::Revocations, Unread::Method));
         }
         attempt.trace.stage = Stage::Token;
         let token = self.token_of(attempt)?.ok_or(Denial::TokenMissing)?;
@@ -80,20 +80,25 @@ impl Pipeline {
         sanitized: Sanitized,
         max_bytes: usize,
     ) -> Result<Verdict, Halt> {
-        let reply = match head.content_length() {
+        let unread = match head.content_length() {
             Some(bytes) if bytes <= max_bytes => {
                 return Err(Halt::Receive(recipient, Box::new(sanitized), bytes));
             }
-            Some(_) => LocalReply::unstored(413),
-            None => LocalReply::unstored(411),
+            Some(_) => Unread::TooLong,
+            None => Unread::LengthMissing,
         };
-        Ok(self.refuse_body(recipient, reply))
+        Ok(self.refuse_body(head, recipient, unread))
     }
 
     /// Answers a request whose body is not read.
-    pub(super) fn refuse_body(&mut self, recipient: Recipient, reply: LocalReply) -> Verdict {
+    pub(super) fn refuse_body(
+        &mut self,
+        head: &RequestHead,
+        recipient: Recipient,
+        unread: Unread,
+    ) -> Verdict {
         self.counters.ended(recipient.outcome());
-        Verdict::Answer(reply)
+        Verdict::Answer(self.unread(head, recipient, unread))
     }
 
     /// From now on records revocations made by requests, for other nodes.
@@ -149,8 +154,4 @@ impl Pipeline {
             }
         }
     }
-}
-
-pub(super) fn only_post() -> LocalReply {
-    LocalReply::unstored(405).with_header("allow", "POST")
 }

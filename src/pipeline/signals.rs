@@ -8,8 +8,7 @@ use serde_json::json;
 use super::Pipeline;
 use super::attempt::Attempt;
 use super::decide::Halt;
-use super::revoke::only_post;
-use super::step::Recipient;
+use super::step::{Recipient, Unread};
 use crate::bearer::Sanitized;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
@@ -54,7 +53,7 @@ impl Pipeline {
         let signals = Rc::clone(&self.signals);
         let Some(body) = attempt.answers.body() else {
             if attempt.head.method() != b"POST" {
-                return Ok(self.refuse_body(Recipient::Signal, only_post()));
+                return Ok(self.refuse_body(attempt.head, Recipient::Signal, Unread::Method));
             }
             // Without valid headers the body need not be read.
             if kind == SignalKind::Events
@@ -77,10 +76,18 @@ impl Pipeline {
                 Ok(Verdict::Answer(LocalReply::unstored(status)))
             }
             Err(Refused::Signal(error)) => Ok(self.refuse_signal(attempt, kind, error)),
-            Err(Refused::Halt(Halt::Deny(denial))) if kind == SignalKind::Logout => {
+            Err(Refused::Halt(Halt::Deny(denial))) => {
+                let error = "temporarily_unavailable";
                 let text = format!("{}: {denial}", denial.code());
-                let body = json!({"error": "temporarily_unavailable", "error_description": text});
-                Ok(self.refuse_with(attempt, denial, body))
+                let (status, body) = match kind {
+                    // OpenID Connect Back-Channel Logout section 2.8.
+                    SignalKind::Logout => {
+                        (400, json!({"error": error, "error_description": text}))
+                    }
+                    // RFC 8935 section 2.4: a general error has its own status.
+                    SignalKind::Events => (503, json!({"err": error, "description": text})),
+                };
+                Ok(self.refuse_with(attempt, denial, status, body))
             }
             Err(Refused::Halt(halt)) => Err(halt),
         }
@@ -221,7 +228,7 @@ impl Pipeline {
             SignalKind::Logout => json!({"error": "invalid_request", "error_description": text}),
             SignalKind::Events => json!({"err": error.of_delivery(), "description": text}),
         };
-        self.refuse_with(attempt, error.into(), body)
+        self.refuse_with(attempt, error.into(), 400, body)
     }
 
     /// A denial in the form that the sender's protocol defines.
@@ -229,18 +236,21 @@ impl Pipeline {
         &mut self,
         attempt: &Attempt<'_>,
         denial: Denial,
+        status: u16,
         body: serde_json::Value,
     ) -> Verdict {
-        const STATUS: u16 = 400;
         self.counters.ended(RequestOutcome::Denied(denial.code()));
         let mut denied =
             self.denied_request(attempt.request, attempt.head, &denial, &attempt.trace);
-        denied.status = STATUS;
+        denied.status = status;
         self.log.push(Event::Denied(denied));
-        let reply = LocalReply::unstored(STATUS)
+        let mut reply = LocalReply::unstored(status)
             .with_header("content-type", "application/json")
             .with_header("content-language", "en")
             .with_body(body.to_string().into_bytes());
+        if status == 503 {
+            reply = reply.with_header("retry-after", "1");
+        }
         Verdict::Deny(denial, reply)
     }
 }

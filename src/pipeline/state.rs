@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::json;
 
 use super::settings::{Limits, Settings};
-use super::step::{Recipient, Step, Submission, Waiting};
+use super::step::{Recipient, Step, Submission, Unread, Waiting};
 use super::stream::Streams;
 use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
@@ -335,7 +335,8 @@ impl Pipeline {
         let recipient = submission.recipient;
         let Some(body) = body else {
             self.counters.ended(recipient.outcome());
-            return self.answered(&submission.head, LocalReply::unstored(413), submission.trace);
+            let reply = self.unread(&submission.head, recipient, Unread::TooLong);
+            return self.answered(&submission.head, reply, submission.trace);
         };
         match recipient {
             Recipient::Revocations => self.submit_revocations(submission, &body, now),
@@ -350,8 +351,10 @@ impl Pipeline {
     /// Ends a request whose body was shorter than it announced (RFC 9110 section
     /// 8.6).
     pub fn cut_short(&mut self, submission: Submission) -> Step {
-        self.counters.ended(submission.recipient.outcome());
-        self.answered(&submission.head, LocalReply::unstored(400), submission.trace)
+        let Submission { recipient, head, trace, .. } = submission;
+        self.counters.ended(recipient.outcome());
+        let reply = self.unread(&head, recipient, Unread::CutShort);
+        self.answered(&head, reply, trace)
     }
 
     /// Number of callouts in flight.

@@ -96,6 +96,39 @@ impl Recipient {
     }
 }
 
+/// Why a body is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// The method is not POST.
+    Method,
+    /// Its length is unknown (RFC 9110 section 15.5.12).
+    LengthMissing,
+    /// It is too long, for the endpoint or for the host.
+    TooLong,
+    /// It is shorter than announced (RFC 9110 section 8.6).
+    CutShort,
+}
+
+impl Unread {
+    pub(super) const fn status(self) -> u16 {
+        match self {
+            Self::Method => 405,
+            Self::LengthMissing => 411,
+            Self::TooLong => 413,
+            Self::CutShort => 400,
+        }
+    }
+
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Method => "only POST is allowed here",
+            Self::LengthMissing => "the request has no Content-Length",
+            Self::TooLong => "the body is too long",
+            Self::CutShort => "the body is shorter than its Content-Length",
+        }
+    }
+}
+
 /// The work that a tick found due.
 #[must_use]
 #[derive(Debug, Default)]

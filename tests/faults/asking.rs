@@ -168,6 +168,16 @@ pub fn check(
         }
     };
     match cell.protocol {
+        // In the form of RFC 8935, which has no code.
+        Protocol::Http if cell.visit == Visit::Event => {
+            let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let is_so = answer.status == status && body["err"] == "temporarily_unavailable";
+            if is_so && answer.header("retry-after") == Some("1") {
+                Ok(())
+            } else {
+                wrong("another error")
+            }
+        }
         Protocol::Http if answer.outcome() != format!("{status} {code}") => {
             wrong("another outcome")
         }

@@ -225,6 +225,9 @@ fn what_is_no_request_to_revoke() {
         let reply = answered(world.begin(head(&fields)));
         assert_eq!(reply.status, status, "{method} {length}");
         assert_eq!(reply_field(&reply, "cache-control"), Some("no-store"), "{method} {length}");
+        assert_eq!(code(&reply), denial(status, "entries_invalid"), "{method} {length}");
+        let media_type = reply_field(&reply, "content-type");
+        assert_eq!(media_type, Some("application/problem+json"), "{method} {length}");
     }
     let bearer = format!("Bearer {}", admin());
     let empty =

@@ -239,6 +239,7 @@ fn hostile_logout_tokens_revoke_nothing() {
     let unstored = |reply: &LocalReply| reply_field(reply, "cache-control") == Some("no-store");
     let reply = answered(world.begin(get));
     assert!(reply.status == 405 && unstored(&reply), "{reply:?}");
+    assert_eq!(error_of(&reply, "error").1, "invalid_request");
     let bearer = "Bearer of-the-stream";
     for (path, form, member) in [
         (LOGOUT, "application/x-www-form-urlencoded", "error"),
@@ -256,6 +257,7 @@ fn hostile_logout_tokens_revoke_nothing() {
         ]);
         let reply = answered(world.begin(endless));
         assert!(reply.status == 411 && unstored(&reply), "{path}: {reply:?}");
+        assert_eq!(error_of(&reply, member).1, "invalid_request", "{path}");
     }
     world.forwarded(&of_session("s1", START - 1));
 }
@@ -313,6 +315,22 @@ fn a_logout_waits_for_keys() {
     }
 }
 
+/// RFC 8935 section 2.4: a general error has its own status.
+#[test]
+fn an_event_that_cannot_be_checked_now_has_the_form_of_its_protocol() {
+    let mut config = config("both");
+    let transmitter = &mut config["revocation"]["events"]["transmitters"][0];
+    transmitter.as_object_mut().unwrap().remove("local_jwks");
+    transmitter["remote_jwks"] = json!({"service": "auth", "path": "/jwks"});
+    let mut world = World::new(&config, ENVOY);
+    let body = event_token(&event_claims(&format!("{CAEP}session-revoked"), json!({}), json!({})));
+    let head = post(EVENTS, "application/secevent+jwt", &body, "Bearer of-the-stream");
+    let step = send(&mut world, head, &body);
+    let reply = answered(world.answer(step, &failed()));
+    assert_eq!(error_of(&reply, "err"), (503, "temporarily_unavailable".into()));
+    assert_eq!(reply_field(&reply, "retry-after"), Some("1"));
+}
+
 /// In shadow mode too, and whatever a rule says: nobody else answers.
 #[test]
 fn the_endpoints_are_the_gateways_own() {
@@ -336,11 +354,13 @@ fn the_bodies_of_signals_are_small() {
     let body = |bytes: usize| "x".repeat(bytes);
     assert_eq!(form(&mut world, &body(65_536)).status, 400);
     assert_eq!(push(&mut world, &body(65_536)).status, 400);
-    for (path, media_type) in
-        [(LOGOUT, "application/x-www-form-urlencoded"), (EVENTS, "application/secevent+jwt")]
-    {
+    for (path, media_type, member) in [
+        (LOGOUT, "application/x-www-form-urlencoded", "error"),
+        (EVENTS, "application/secevent+jwt", "err"),
+    ] {
         let head = post(path, media_type, &body(65_537), "Bearer of-the-stream");
-        assert_eq!(answered(world.begin(head)).status, 413, "{path}");
+        let reply = answered(world.begin(head));
+        assert_eq!(error_of(&reply, member), (413, "invalid_request".into()), "{path}");
     }
 }
 
