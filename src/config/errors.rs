@@ -37,10 +37,15 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<Er
 
 /// Some clients parse challenges with regular expressions and would take text in the
 /// realm that looks like a parameter for one.
-pub(super) fn check_realm(whole: &Node<'_>, errors: &ErrorSettings, has_resources: bool) {
-    if has_resources && errors.realm.as_ref().is_some_and(|realm| realm.contains('=')) {
+pub(super) fn check_realm(whole: &Node<'_>, errors: &ErrorSettings) {
+    let resources = whole.member("resources");
+    let resources = resources.and_then(|node| node.value().as_array().map(Vec::len));
+    if resources.is_some_and(|count| count > 0)
+        && errors.realm.as_ref().is_some_and(|realm| realm.contains('='))
+    {
         let found = "= in the realm, with resources";
-        let _: Option<()> = whole.reject_as(found, "a realm without it");
+        let node = whole.nearest(&["errors", "realm"]);
+        let _: Option<()> = node.reject_as(found, "a realm without it");
     }
 }
 

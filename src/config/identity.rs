@@ -68,6 +68,15 @@ impl MinterParts {
         !self.replace.is_empty()
     }
 
+    /// The claims that have the same value in every identity.
+    pub fn constants(&self) -> Map<String, Value> {
+        let own = [
+            ("iss".to_owned(), Value::from(self.issuer.as_str())),
+            ("aud".to_owned(), Value::from(self.defaults.audiences.as_slice())),
+        ];
+        self.set.clone().into_iter().chain(own).collect()
+    }
+
     /// `iss` of identity tokens.
     pub fn issuer(&self) -> &str {
         &self.issuer

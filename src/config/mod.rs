@@ -16,6 +16,7 @@ mod kong_jwt;
 mod limits;
 mod logout;
 mod made_up;
+mod options;
 mod overrides;
 mod problem;
 mod providers;

@@ -120,12 +120,15 @@ pub fn name_subjects(
     minter: &MinterParts,
 ) {
     for (provider, _) in providers.iter_mut().filter(|_| minter.names_subjects()) {
-        if provider.name.contains(':') {
+        // A header carries the subject, with this name.
+        let is_usable = |char: char| char != ':' && !char.is_control();
+        if !provider.name.chars().all(is_usable) {
             let found =
                 format_args!("the name {:?} with subject {{provider}}:{{sub}}", provider.name);
             let node = whole.member("providers");
-            let _: Option<()> =
-                node.and_then(|node| node.reject_as(found, "names without a colon"));
+            let _: Option<()> = node.and_then(|node| {
+                node.reject_as(found, "names without colons and control characters")
+            });
         }
         provider.names_subjects = true;
     }

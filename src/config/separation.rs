@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::identity::MinterParts;
 use super::reader::Node;
 use crate::bearer::TokenSources;
@@ -13,6 +15,7 @@ use crate::overrides::{IdentityHeader, Overrides, TemplateKey};
 use crate::refresh::KeySource;
 use crate::rules::{Access, Rule};
 use crate::token::Provider;
+use crate::user_info::UserClaimNames;
 
 /// The identities of rules and resources that override something, and the default.
 pub struct Identities<'a> {
@@ -67,9 +70,17 @@ pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
         return;
     }
     let own = |rule: &Rule| rule.identity.as_ref().and_then(|it| it.scopes.clone());
-    let lists = rules.iter().map(own).chain([minter.token().scopes.clone()]);
-    if lists.flatten().any(|scopes| scopes.is_empty()) {
-        let _: Option<()> = whole.reject_as("an empty list of scopes with txn_token", "scopes");
+    let refuse_empty = |node: Node<'_>, scopes: Option<Vec<String>>| {
+        if scopes.is_some_and(|scopes| scopes.is_empty()) {
+            let found = "an empty list of scopes with txn_token";
+            let _: Option<()> = node.reject_as(found, "a list with at least one scope");
+        }
+    };
+    refuse_empty(whole.nearest(&["identity_token", "scopes"]), minter.token().scopes.clone());
+    for (position, rule) in rules.iter().enumerate() {
+        let node = whole.nearest(&["rules"]);
+        let node = node.item(position).unwrap_or(node);
+        refuse_empty(node.nearest(&["identity", "scopes"]), own(rule));
     }
     let needs = |rule: &&Rule| matches!(rule.access, Access::Requires(_));
     let says_all = rules.iter().filter(needs).all(|rule| own(rule).is_some())
@@ -78,7 +89,8 @@ pub fn check_purposes(whole: &Node<'_>, minter: &MinterParts, rules: &[Rule]) {
         let found = "the profile txn_token without scopes";
         let accepted = "identity_token.scopes, or identity.scopes in each rule, of which the \
                         last one matches every request";
-        let _: Option<()> = whole.reject_as(found, accepted);
+        let node = whole.nearest(&["identity_token", "profile"]);
+        let _: Option<()> = node.reject_as(found, accepted);
     }
 }
 
@@ -110,19 +122,65 @@ pub fn check_separation(
             let _: Option<()> = node.reject_as(found, "signing keys that nobody else has");
         }
         if provider.issuers().is_some_and(|issuer| issuer.may_be(minter.issuer())) {
-            let found =
-                format!("the issuer of provider {:?} as identity_token.issuer", provider.name);
-            let node = identity("issuer");
-            let _: Option<()> = node.reject_as(found, "an issuer of the gateway's own");
+            refuse_issuer(whole, &provider.name);
         }
         let shared = provider.audiences.iter().flatten().find(|it| own.contains(it));
         if let Some(audience) = shared {
-            let found = format!(
-                "the audience {audience:?} of provider {:?} in identity tokens",
-                provider.name
-            );
-            let node = identity("audiences");
-            let _: Option<()> = node.reject_as(found, "audiences that no access token has");
+            refuse_audience(whole, audience, &provider.name);
+        }
+    }
+}
+
+/// The part of [`check_separation`] that texts show, for when a section is not valid.
+pub fn check_texts(whole: &Node<'_>) {
+    let texts = |value: Option<&Value>| -> Vec<String> {
+        let texts = value.and_then(Value::as_array).into_iter().flatten();
+        texts.filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let Some(identity) = whole.member("identity_token") else { return };
+    let own = texts(identity.value().get("audiences"));
+    let issuer = identity.value().get("issuer").and_then(Value::as_str);
+    let providers = whole.member("providers");
+    let providers = providers.iter().filter_map(|node| node.value().as_object()).flatten();
+    for (name, provider) in providers {
+        if issuer.is_some() && provider.get("issuer").and_then(Value::as_str) == issuer {
+            refuse_issuer(whole, name);
+        }
+        if let Some(audience) = texts(provider.get("audiences")).iter().find(|it| own.contains(it))
+        {
+            refuse_audience(whole, audience, name);
+        }
+    }
+}
+
+fn refuse_issuer(whole: &Node<'_>, provider: &str) {
+    let found = format!("the issuer of provider {provider:?} as identity_token.issuer");
+    let node = whole.nearest(&["identity_token", "issuer"]);
+    let _: Option<()> = node.reject_as(found, "an issuer of the gateway's own");
+}
+
+fn refuse_audience(whole: &Node<'_>, audience: &str, provider: &str) {
+    let found = format!("the audience {audience:?} of provider {provider:?} in identity tokens");
+    let node = whole.nearest(&["identity_token", "audiences"]);
+    let _: Option<()> = node.reject_as(found, "audiences that no access token has");
+}
+
+/// Claims with the same value in every identity must be such that headers can carry them:
+/// otherwise every request would fail.
+pub fn check_constants(
+    whole: &Node<'_>,
+    minter: &MinterParts,
+    headers: &[ClaimHeader],
+    by_user: Option<&UserClaimNames>,
+) {
+    let constants = minter.constants();
+    for ClaimHeader { name, path, format, .. } in headers {
+        let is_by_user = by_user.is_some_and(|names| names.decide(path));
+        let value = path.find(&constants).filter(|_| !is_by_user);
+        if value.is_some_and(|value| !format.can_write(value)) {
+            let found = format!("the claim {path} with control characters, for the header {name}");
+            let accepted = "a value without them, or the format json or json_base64";
+            let _: Option<()> = whole.nearest(&["claim_to_headers"]).reject_as(found, accepted);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use super::consumers::Consumers;
 use super::identity::{MinterParts, Surroundings};
 use super::kong_jwt::{KongJwt, PluginOptions};
+use super::options::Options;
 use super::reader::{Fields, Node};
 use super::services::Services;
 use super::values::twice;
 use super::{
-    consumers, crypto, errors, identity, kong_jwt, limits, providers, resources, revocation, rules,
+    consumers, crypto, errors, identity, kong_jwt, providers, resources, revocation, rules,
     sealing, separation, services, signals, token,
 };
 use crate::bearer::{HeaderSource, TokenSources};
@@ -18,7 +19,7 @@ use crate::denial::ErrorSettings;
 use crate::http::HeaderName;
 use crate::identity::{ClaimHeader, USERNAME_CLAIMS};
 use crate::keys::{Crypto, HostCrypto, SigningKey};
-use crate::pipeline::{Limits, Settings, SharedData};
+use crate::pipeline::Settings;
 use crate::refresh::KeySource;
 use crate::revocation::{GatewayIdentity, RevocationSettings, Revocations};
 use crate::rules::{Requirements, Rule, Rules};
@@ -26,7 +27,6 @@ use crate::sealing::SealedTokens;
 use crate::signals::{LogoutReceiver, Signals};
 use crate::token::{ClaimPath, Provider, ProviderId};
 use crate::user_info::UserInfoSource;
-use crate::verdict::Mode;
 
 /// What stands there for services.
 const IDENTITY_TOKEN: &str = "an object with issuer, audiences and signing_keys";
@@ -116,43 +116,89 @@ impl Sections {
         }
     }
 
-    /// Checks the constraints between sections.
-    fn check(self, whole: &Node<'_>) -> Option<Checked> {
-        let (consumers, kong_jwt) = (self.consumers, self.kong_jwt);
-        if let (Some(found), Some(consumers)) = (&kong_jwt, &consumers) {
+    /// Checks the constraints between sections that are valid, whatever is wrong with others.
+    /// `sources`: those of tokens, if they are known.
+    fn check_pairs(&self, whole: &Node<'_>, sources: Option<&TokenSources>) {
+        if let (Some(found), Some(consumers)) = (&self.kong_jwt, &self.consumers) {
             consumers::check_use(whole, found.as_ref(), consumers.as_ref());
         }
-        let (mut providers, minter, headers) = (self.providers?, self.minter?, self.headers?);
-        let (kong_jwt, consumers, user_info) =
-            (kong_jwt.flatten(), consumers.flatten(), self.user_info?);
-        let default_sources = || token::default_sources(kong_jwt.as_ref().map(|it| &it.plugin));
-        let mut sources = self.sources?.unwrap_or_else(default_sources);
-        sources.proofs = providers.bindings.take_proofs().then(HeaderSource::of_proofs);
+        if let (Some(found), Some(errors)) = (&self.kong_jwt, &self.options.errors) {
+            let default = errors::default_errors(found.as_ref().map(|it| &it.plugin));
+            errors::check_realm(whole, errors.as_ref().unwrap_or(&default));
+        }
+        let Some(minter) = &self.minter else { return separation::check_texts(whole) };
+        if let Some(rules) = &self.access.rules {
+            separation::check_purposes(whole, minter, rules);
+        }
+        let identities = self.identities(minter);
+        match &self.providers {
+            Some(configured) => {
+                let resources = self.access.resources.iter().flatten();
+                let audiences: Vec<_> = resources.flat_map(|it| it.audiences()).cloned().collect();
+                let providers = &configured.providers;
+                separation::check_separation(whole, providers, &audiences, &identities);
+            }
+            None => separation::check_texts(whole),
+        }
+        if let (Some(headers), Some(sources)) = (&self.headers, sources) {
+            separation::check_headers(whole, &identities, headers, sources);
+        }
+        if let (Some(headers), Some(user_info)) = (&self.headers, &self.user_info) {
+            let by_user = user_info.as_ref().map(|(source, ..)| &source.names);
+            separation::check_constants(whole, minter, headers, by_user);
+        }
+    }
+
+    /// The identities of the valid rules and resources.
+    fn identities<'a>(&self, defaults: &'a MinterParts) -> separation::Identities<'a> {
+        let rules = self.access.rules.iter().flatten();
+        let resources = self.access.resources.iter().flatten();
+        separation::Identities {
+            defaults,
+            rules: rules.filter_map(|rule| rule.identity.clone()).collect(),
+            resources: resources.filter_map(|it| it.identity().cloned()).collect(),
+        }
+    }
+
+    /// The sources of tokens, if they are known.
+    fn sources(&mut self) -> Option<TokenSources> {
+        let kong_jwt = self.kong_jwt.as_ref().map(Option::as_ref);
+        let mut sources = match self.sources.take()? {
+            Some(sources) => sources,
+            None => token::default_sources(kong_jwt?.map(|it| &it.plugin)),
+        };
+        let bindings = self.providers.as_ref().map(|it| &it.bindings);
+        let take_proofs = bindings.is_some_and(Bindings::take_proofs);
+        sources.proofs = take_proofs.then(HeaderSource::of_proofs);
+        Some(sources)
+    }
+
+    /// Checks the constraints between sections.
+    fn check(mut self, whole: &Node<'_>) -> Option<Checked> {
+        let sources = self.sources();
+        self.check_pairs(whole, sources.as_ref());
+        let minter = self.minter.take()?;
+        let identities = self.identities(&minter);
+        let carriers: Vec<_> = identities.headers().cloned().collect();
+        let audiences = identities.audiences().cloned().collect();
+        let forwards = identities.forward();
+        let (mut providers, mut sources) = (self.providers?, sources?);
+        let (headers, user_info) = (self.headers?, self.user_info?);
+        let (kong_jwt, consumers) = (self.kong_jwt.flatten(), self.consumers.flatten());
         providers::name_subjects(whole, &mut providers.providers, &minter);
         if let Some(consumers) = &consumers {
             providers::name_clients(&mut providers.providers, &consumers.client_claims);
         }
         let (resources, rules) = (self.access.resources?, self.access.rules?);
-        let resource_audiences: Vec<_> =
-            resources.iter().flat_map(|it| it.audiences()).cloned().collect();
-        let identities = separation::Identities {
-            defaults: &minter,
-            rules: rules.iter().filter_map(|rule| rule.identity.clone()).collect(),
-            resources: resources.iter().filter_map(|it| it.identity().cloned()).collect(),
-        };
-        separation::check_purposes(whole, &minter, &rules);
-        separation::check_separation(whole, &providers.providers, &resource_audiences, &identities);
         let credentials = consumers.as_ref().and_then(|it| it.credentials.as_ref());
         if let (Some(kong_jwt), Some(credentials)) = (&kong_jwt, credentials) {
             kong_jwt.check_separation(whole, credentials, &providers.providers, &minter);
         }
-        separation::check_headers(whole, &identities, &headers, &sources);
-        let carriers: Vec<_> = identities.headers().cloned().collect();
         sources.carry(&carriers);
         Some(Checked {
             carriers: carriers.into_iter().map(|carrier| carrier.name).collect(),
-            audiences: identities.audiences().cloned().collect(),
-            forwards: identities.forward(),
+            audiences,
+            forwards,
             services: self.services,
             kong_jwt,
             consumers,
@@ -220,7 +266,6 @@ impl Checked {
             max_bytes: limits.max_identity_bytes,
         };
         let errors = error_settings(options.errors?, plugin, &bindings);
-        errors::check_realm(whole, &errors, !self.resources.is_empty());
         let (sources, paths) = (&self.sources, limits.paths);
         let resources =
             resources::finish(whole, self.resources, &providers, &bindings, sources, paths);
@@ -277,37 +322,6 @@ impl AccessSections {
             }),
             revocation: fields
                 .optional("revocation", |node| revocation::read(node, services, names)),
-        }
-    }
-}
-
-/// Sections that are independent of others.
-#[allow(clippy::option_option)] // as Fields::optional
-struct Options {
-    errors: Option<Option<ErrorSettings>>,
-    limits: Option<Limits>,
-    bypass_cors_preflight: Option<Option<bool>>,
-    shared_data: Option<SharedData>,
-    mode: Option<Mode>,
-    access_log_properties: Option<Option<Option<bool>>>,
-}
-
-impl Options {
-    fn read(fields: &mut Fields<'_>, plugin: Option<&PluginOptions>) -> Self {
-        let shared_data = [
-            ("auto", SharedData::Auto),
-            ("always", SharedData::Always),
-            ("never", SharedData::Never),
-        ];
-        let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
-        Self {
-            errors: fields.optional("errors", |node| errors::read(node, plugin)),
-            limits: fields.or("limits", limits::DEFAULT, limits::read),
-            bypass_cors_preflight: fields.optional("bypass_cors_preflight", Node::flag),
-            shared_data: fields
-                .or("shared_data", SharedData::Auto, |node| node.one_of(&shared_data)),
-            mode: fields.or("mode", Mode::Enforce, |node| node.one_of(&modes)),
-            access_log_properties: fields.optional("access_log", access_log),
         }
     }
 }
@@ -418,12 +432,4 @@ fn gateway_identity(providers: &[(Provider, KeySource)]) -> GatewayIdentity {
             .map(|provider| (provider.name.clone(), provider.issuer().map(str::to_owned)))
             .collect(),
     }
-}
-
-#[allow(clippy::option_option)] // as Fields::optional
-fn access_log(node: &Node<'_>) -> Option<Option<bool>> {
-    let mut fields = node.fields()?;
-    let properties = fields.optional("properties", Node::flag);
-    fields.finish()?;
-    properties
 }

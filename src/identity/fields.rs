@@ -235,6 +235,11 @@ impl IdentityHeaders {
 }
 
 impl FieldFormat {
+    /// Whether a header can carry this value; see [`FieldFormat::write`].
+    pub(crate) fn can_write(self, value: Json<'_>) -> bool {
+        self.write(value).is_ok()
+    }
+
     /// The value as header text; `None` if there is nothing to send.
     fn write(self, value: Json<'_>) -> Result<Option<String>, MintError> {
         let unprintable = |_| MintError::Unprintable(String::new());

@@ -599,9 +599,19 @@ fn transaction_tokens() {
         assert_eq!(problems(&with(pointer, value)), [] as [[String; 3]; 0], "{pointer}");
     }
     for (pointer, value, at, found) in [
-        ("/identity_token/scopes", Value::Null, "", "txn_token without scopes"),
-        ("/identity_token/scopes", json!([]), "", "an empty list of scopes"),
-        ("/rules/2/identity", json!({"scopes": []}), "", "an empty list of scopes"),
+        (
+            "/identity_token/scopes",
+            Value::Null,
+            ".identity_token.profile",
+            "txn_token without scopes",
+        ),
+        ("/identity_token/scopes", json!([]), ".identity_token.scopes", "an empty list of scopes"),
+        (
+            "/rules/2/identity",
+            json!({"scopes": []}),
+            ".rules[2].identity.scopes",
+            "an empty list of scopes",
+        ),
         (
             "/rules/2/identity",
             json!({"audiences": ["orders"]}),

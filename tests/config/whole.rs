@@ -103,6 +103,56 @@ fn all_problems_at_once() {
     }
 }
 
+/// Problems of a section do not hide that it contradicts another.
+#[test]
+fn contradictions_are_told_beside_other_problems() {
+    let audience = ("/identity_token/audiences", json!(["shop-api"]));
+    let issuer = ("/identity_token/issuer", json!("https://auth.shop.example"));
+    let unset = ("/identity_token/signing_keys/0/private_key", json!({"env": "NOT_SET"}));
+    let algorithm = ("/providers/shop/algorithms", json!(["none"]));
+    let header = ("/claim_to_headers/0/header", json!("x-identity-token"));
+    for (case, contradiction, other) in [
+        ("an audience, a provider", &audience, &algorithm),
+        ("an audience, the identity", &audience, &unset),
+        ("an issuer, a provider", &issuer, &algorithm),
+        ("an issuer, the identity", &issuer, &unset),
+        ("a header, a provider", &header, &algorithm),
+        ("a header, user info", &header, &("/user_info/service", json!("nobody"))),
+        ("an audience, a rule", &audience, &("/rules/0/bypass", json!(7))),
+    ] {
+        let one = |edit: &(&'static str, Value)| problems(std::slice::from_ref(edit));
+        let (first, second) = (one(contradiction), one(other));
+        assert!(first.len() == 1 && second.len() == 1, "{case}: {first:?} {second:?}");
+        let both = problems(&[contradiction.clone(), other.clone()]);
+        let mut expected = [first, second].concat();
+        expected.sort();
+        let mut got = both;
+        got.sort();
+        assert_eq!(got, expected, "{case}");
+    }
+}
+
+/// What no header can carry would fail each request.
+#[test]
+fn a_claim_that_is_the_same_for_all_can_be_sent() {
+    for (claim, value, format, is_refused) in [
+        ("env", json!("a\nb"), "text", true),
+        ("env", json!(["a", "b\u{7f}"]), "csv", true),
+        ("env", json!("a\nb"), "json", false),
+        ("env", json!({"a": "b\n"}), "text", false),
+        ("env", json!("Zo\u{eb}"), "text", false),
+        ("another", json!("a\nb"), "text", false),
+    ] {
+        let got = problems(&[
+            ("/identity_token/claims", json!({"set": {"env": value}})),
+            ("/claim_to_headers", json!([{"header": "x-env", "claim": claim, "format": format}])),
+        ]);
+        let paths: Vec<_> = got.iter().map(|[path, ..]| path.as_str()).collect();
+        let expected: &[&str] = if is_refused { &["$.claim_to_headers"] } else { &[] };
+        assert_eq!(paths, expected, "{claim} {value} {format}: {got:?}");
+    }
+}
+
 /// A name may hold anything, the log has one line.
 #[test]
 fn names_with_line_breaks_stay_on_the_line() {
@@ -261,7 +311,7 @@ fn contradictions() {
         (
             "a realm that looks like a parameter",
             vec![("/errors/realm", json!("scope=all"))],
-            "$",
+            "$.errors.realm",
             "= in the realm",
             "a realm without it",
         ),
