@@ -195,8 +195,8 @@ impl Callout {
 
 impl Callout {
     /// The whole head, with pseudo-headers. It includes the service's fields, which the
-    /// callout's own cannot replace; unless either says otherwise, it names the gateway
-    /// as user agent and asks for JSON.
+    /// callout's own cannot replace; unless the callout says otherwise, it names the
+    /// gateway as user agent and asks for JSON.
     pub fn head(&self) -> Vec<(&str, &str)> {
         let Self { service, method, path, headers, .. } = self;
         let mut head = vec![

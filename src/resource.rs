@@ -64,7 +64,8 @@ impl Location {
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let host = std::str::from_utf8(Authority::configured(authority.as_bytes())?.host).ok()?;
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        let is_loopback = host.eq_ignore_ascii_case("localhost")
+            || address.is_ok_and(|address| address.is_loopback());
         let is_scheme = scheme == "https" || scheme == "http" && is_loopback;
         let is_path =
             path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\"\\".contains(&byte));
@@ -243,6 +244,7 @@ mod tests {
             ("https://shop.example:8443/a/b/", true),
             ("http://127.0.0.1:8080/mcp", true),
             ("http://localhost/mcp", true),
+            ("http://LOCALHOST/mcp", true),
             ("http://[::1]:80/mcp", true),
             ("http://shop.example/mcp", false),
             ("http://127.example/mcp", false),

@@ -60,9 +60,12 @@ fn claim(node: &Node<'_>, bounds: Option<&TokenBounds>) -> Option<String> {
         Some(TokenBounds { claims: Some(claims), .. })
             if !claims.iter().any(|known| known == name) =>
         {
+            let known = match claims.as_slice() {
+                [] => "there is none".to_owned(),
+                claims => claims.join(", "),
+            };
             node.reject(format_args!(
-                "a claim that is mapped from user info, copied or set: {}",
-                claims.join(", ")
+                "a claim that is mapped from user info, copied or set: {known}"
             ))
         }
         _ => Some(name.to_owned()),

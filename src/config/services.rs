@@ -60,9 +60,11 @@ fn service(name: &str, node: &Node<'_>) -> Option<Rc<Service>> {
     let timeout = fields.or("timeout_ms", 1000, |node| node.integer(1..=60_000));
     let headers = fields.or("headers", Vec::new(), |node| {
         let headers = header_secrets(node)?;
-        if headers.iter().any(|(name, _)| *name == HeaderName::content_type()) {
-            return node
-                .reject_as("content-type, which each call has as it needs", "other headers");
+        const OWN: [&str; 3] = ["accept", "content-type", "user-agent"];
+        let is_own = |(name, _): &&(HeaderName, _)| OWN.contains(&name.as_str());
+        if let Some((name, _)) = headers.iter().find(is_own) {
+            let found = format_args!("{}, which each call has as it needs", name.as_str());
+            return node.reject_as(found, "other headers");
         }
         Some(headers)
     });

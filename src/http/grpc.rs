@@ -90,7 +90,7 @@ mod tests {
             (500, 2),
             (503, 14),
         ] {
-            for kind in ["application/grpc", "application/grpc+json", "application/grpc-web"] {
+            for kind in ["application/grpc", "Application/gRPC+json", "application/grpc-Web"] {
                 let expected = format!("grpc-status: {grpc}");
                 assert_eq!(status(http, &[("content-type", kind)]), Some(expected), "{http}");
             }

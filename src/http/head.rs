@@ -297,17 +297,22 @@ impl RequestHead {
     }
 
     /// The gRPC protocol of the request, if it is a gRPC call: each has its own form of
-    /// errors.
+    /// errors. Media types have no case (RFC 9110 section 8.3.1).
     pub fn grpc(&self) -> Option<GrpcProtocol> {
-        let rest = self.first("content-type")?.strip_prefix(b"application/grpc")?;
+        const PREFIX: &[u8] = b"application/grpc";
+        let (start, rest) = self.first("content-type")?.split_at_checked(PREFIX.len())?;
+        let begins = |with: &[u8]| {
+            rest.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
+        };
         match rest {
+            _ if !start.eq_ignore_ascii_case(PREFIX) => None,
             // Only Envoy's gRPC-JSON transcoder sets this field.
             [] | [b'+', ..] if self.has("x-envoy-original-method") => {
                 Some(GrpcProtocol::Transcoded)
             }
             [] | [b'+', ..] => Some(GrpcProtocol::Grpc),
-            rest if rest.starts_with(b"-web-text") => Some(GrpcProtocol::WebText),
-            rest if rest.starts_with(b"-web") => Some(GrpcProtocol::Web),
+            _ if begins(b"-web-text") => Some(GrpcProtocol::WebText),
+            _ if begins(b"-web") => Some(GrpcProtocol::Web),
             _ => None,
         }
     }

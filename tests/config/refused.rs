@@ -928,6 +928,13 @@ fn a_header_that_a_call_has_already() {
         assert_eq!((path.as_str(), accepted.as_str()), (at, "one of the two"));
         assert!(found.contains(&format!("services.{service}.headers")), "{found}");
     }
+    for name in ["accept", "Content-Type", "user-agent"] {
+        let got = problems(&[("/services/users/headers", json!({name: "x"}))]);
+        let [[path, found, accepted]] = got.as_slice() else { panic!("{got:#?}") };
+        let expected = ("$.services.users.headers", "other headers");
+        assert_eq!((path.as_str(), accepted.as_str()), expected, "{name}");
+        assert!(found.contains(&name.to_ascii_lowercase()), "{found}");
+    }
     let in_form = json!({"service": "auth", "path": "/ask", "client_id": "gateway",
         "client_secret": SECRETS[4], "client_auth": "post"});
     let got = problems(&[

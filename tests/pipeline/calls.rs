@@ -56,7 +56,7 @@ fn each_call_says_who_asks_and_what_it_takes() {
 
 #[test]
 fn a_service_gets_its_headers_with_every_call() {
-    let headers = json!({"x-tenant": "shop", "user-agent": "Mozilla/5.0"});
+    let headers = json!({"x-tenant": "shop"});
     for (case, mut config, token) in [
         ("keys", remote([]), alice()),
         ("discovery", discovering(), alice()),
@@ -67,7 +67,8 @@ fn a_service_gets_its_headers_with_every_call() {
         put(&mut config, "/services/users/headers", headers.clone());
         let callout = sent(World::new(&config, ENVOY).get(&token));
         assert_eq!(header(&callout, "x-tenant"), Some("shop"), "{case}");
-        assert_eq!(header(&callout, "user-agent"), Some("Mozilla/5.0"), "{case}");
+        let version = concat!("gatepass/", env!("CARGO_PKG_VERSION"));
+        assert_eq!(header(&callout, "user-agent"), Some(version), "{case}");
     }
     let token = json!({"authorization": "Bearer of-the-gateway"});
     let mut world = World::new(&remote([("/services/auth/headers", token)]), ENVOY);
