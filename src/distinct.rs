@@ -1,15 +1,15 @@
-//! Texts of which each counts once.
+//! A set of texts that does not allocate while it is small.
 
 use std::collections::BTreeSet;
 
-/// Up to so many are compared with each other.
+/// Up to this many texts are compared one by one.
 const FEW: usize = 16;
 
-/// The texts that were there.
+/// A set of texts.
 ///
-/// Few are compared with each other, which takes no memory. Comparing each of thousands with
-/// all the others would occupy a worker for seconds, and whoever writes a token or a reply
-/// says how many there are.
+/// A few texts are compared one by one, which does not allocate. With thousands of texts
+/// that would occupy a worker for seconds, and the author of a token or a reply controls how
+/// many there are.
 #[derive(Default)]
 pub(crate) struct Distinct<'a> {
     few: [&'a str; FEW],
@@ -19,12 +19,12 @@ pub(crate) struct Distinct<'a> {
 }
 
 impl<'a> Distinct<'a> {
-    /// Whether `text` is one of them.
+    /// Whether the set contains `text`.
     pub(crate) fn has(&self, text: &str) -> bool {
         if self.many.is_empty() { self.few().contains(&text) } else { self.many.contains(text) }
     }
 
-    /// Adds a text; false if it was there.
+    /// Adds a text; false if the set contains it already.
     pub(crate) fn add(&mut self, text: &'a str) -> bool {
         if !self.many.is_empty() {
             return self.many.insert(text);

@@ -97,7 +97,7 @@ pub struct Trace {
     pub resource: Option<Rc<Resource>>,
     /// The provider that the token is from.
     pub provider: Option<Rc<Provider>>,
-    /// What a token says that was not known before.
+    /// The token's unverified header and claims, if it is not a cached one.
     pub token: Option<TokenWords>,
     /// The token's consumer.
     pub consumer: Option<Rc<Consumer>>,

@@ -26,8 +26,9 @@ pub struct HostCapabilities {
     pub ends_streams: bool,
     /// Whether it has consumers of its own that can be queried.
     pub has_consumers: bool,
-    /// Whether it says if a body follows that no field announces, as HTTP/2 has it;
-    /// otherwise it takes no more of one than the `Content-Length` that is set here.
+    /// Whether it tells if a body follows that no header announces (HTTP/2 without
+    /// `Content-Length`); otherwise it forwards no more of a body than the `Content-Length`
+    /// set here.
     pub announces_bodies: bool,
 }
 

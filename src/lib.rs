@@ -2,7 +2,7 @@
 //! the services behind the gateway can trust.
 //!
 //! ```text
-//!   door       what a host does, as events; what the gateway says, as host calls
+//!   door       turns host events into gateway calls, and actions into host calls
 //!                |  begin, body, reply, tick ...         ^  poll: actions
 //!                v                                       |
 //!   gateway    requests that wait, bodies, who may pass

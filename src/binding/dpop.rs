@@ -185,11 +185,14 @@ impl Dpop {
         Ok(Proof { id: id.to_owned(), lifetime })
     }
 
-    /// Checks when a proof serves: by the time of its nonce, where there are nonces, since
-    /// that is our own clock's; else by its own. If it was used before, the time since which
-    /// it was remembered does not depend on when it comes again. It has to be remembered
-    /// longer than it serves here: another gateway of the proxy may go by the other time, and
-    /// take older ones. A nonce that is not read here may have been made just now.
+    /// Checks the time of a proof, and returns how long to remember it. Its time is that of
+    /// its nonce where nonces are required, since this gateway's own clock made that;
+    /// otherwise its `iat`.
+    ///
+    /// `earliest` depends on the proof alone, so that it is the same each time the proof is
+    /// used. `until` is later than the proof is accepted here: another gateway of the proxy
+    /// may go by the other of the two times, and accept older proofs. A nonce that cannot be
+    /// read here may have been made just now.
     fn lifetime(
         &self,
         issued: UnixTime,
@@ -204,7 +207,7 @@ impl Dpop {
             None => (issued, ProofError::Time),
         };
         let is_timely = from.minus(self.clock_skew) <= now && now < from.plus(self.max_age);
-        // A clock that is further ahead is remembered no longer for it.
+        // An `iat` further in the future does not make the proof remembered any longer.
         let last = now.max(from).max(issued.min(now.plus(Self::LONGEST)));
         if !is_timely {
             return Err(error);

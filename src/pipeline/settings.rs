@@ -23,7 +23,7 @@ use crate::verdict::Mode;
 /// A valid configuration.
 #[derive(Debug)]
 pub struct Settings {
-    /// The configuration without its secrets as a number, to tell it from others.
+    /// A fingerprint of the configuration, without its secrets.
     pub config_hash: u64,
     /// The services for callouts.
     pub services: Vec<Rc<Service>>,

@@ -2,19 +2,20 @@
 
 use crate::time::UnixTime;
 
-/// When an identifier can be used.
+/// How long an identifier is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Had it been recorded before, then until no earlier than this.
+    /// If this identifier was recorded before, that record lasts until at least this time.
     pub earliest: UnixTime,
-    /// Until when it can be used.
+    /// When this identifier can be forgotten: it is no longer accepted.
     pub until: UnixTime,
-    /// Nothing of its kind that was recorded by now can be used later than this.
+    /// No record of this kind that was made so far lasts longer than this.
     pub all_until: UnixTime,
 }
 
 impl Lifetime {
-    /// Of one that can be used until then, as all that came before.
+    /// For a kind of which every identifier is recorded for the same period: this one until
+    /// `until`, and those before it no longer than that.
     pub(crate) const fn of(until: UnixTime) -> Self {
         Self { earliest: until, until, all_until: until }
     }
