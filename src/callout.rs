@@ -309,7 +309,7 @@ pub enum CalloutFailure {
     NotSent,
     /// Refused, reset, timed out: the host does not always say which.
     NoReply,
-    /// The same, with the cause, from Envoy's own response.
+    /// No reply either, with the cause that Envoy's own response gives.
     Unreached(Unreached),
     /// The reply was truncated: the host announced more than it delivered.
     Broken,

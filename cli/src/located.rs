@@ -61,7 +61,7 @@ pub fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<(&'a st
     members.iter().find(|(own, _)| is_it(own)).map(|(own, value)| (own.as_str(), value))
 }
 
-/// The same of any value.
+/// The value of [`member`], of any value: `None` if it is not an object.
 pub fn get<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     member(value.as_object()?, name).map(|(_, value)| value)
 }

@@ -11,7 +11,7 @@ pub enum Unreadable {
     Json(JsonError),
     /// It is not YAML: what is wrong.
     Yaml(String),
-    /// The same, and the line.
+    /// It is not YAML: what is wrong, and in which line.
     YamlAt(String, usize),
 }
 
@@ -43,8 +43,9 @@ impl Unreadable {
         }
     }
 
-    /// The same of a file within another: `own`, the line of the text there; `before`, the
-    /// line before its first one, where the lines of both are the same.
+    /// Turns it into an error of the file that contains this text at `place`. `own`: the line
+    /// of the text in that file. `before`: the line before the text's first, if the text has
+    /// the same lines there as by itself.
     pub fn within(self, place: &str, own: Option<usize>, before: Option<usize>) -> Self {
         let line = self.line();
         let cause = match self {

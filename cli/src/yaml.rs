@@ -37,7 +37,7 @@ pub struct Surprise {
     pub path: String,
     /// What it means, and what to write.
     pub text: String,
-    /// The same without what is written, where that may be a secret.
+    /// `text` without the scalar itself, which may be a secret.
     pub discreet: String,
     /// Whether it is a word for true or false, to all readers alike.
     pub is_flag: bool,
@@ -46,7 +46,7 @@ pub struct Surprise {
 }
 
 impl Surprise {
-    /// The same in a file within another.
+    /// With its path in the file that contains this one, which is at `path` there.
     pub fn within(self, path: &str) -> Self {
         let below = self.path.strip_prefix('$').unwrap_or(&self.path);
         Self { path: format!("{path}{below}"), ..self }

@@ -40,8 +40,8 @@ pub fn name_vaults(value: &mut Value) {
     });
 }
 
-/// Turns all secrets that Envoy is to fetch into variables, such as `{sds: {name: key,
-/// sds_config: {...}}}`, likewise.
+/// Turns all secrets that Envoy is to fetch, such as `{sds: {name: key, sds_config: {...}}}`,
+/// into variables, for checking a configuration without access to them.
 pub fn name_sds(value: &mut Value) {
     replace_references(value, &|members| sds_reference(members).map(|_| json!({ "env": "SDS" })));
 }

@@ -427,8 +427,8 @@ impl<'a> Authority<'a> {
         (is_host && is_port && !host.is_empty()).then_some(Self { host, port })
     }
 
-    /// The same for a configuration, where a port that does not exist (0, or above 65535)
-    /// is a mistake: nobody could ever come from it.
+    /// Parses an authority in a configuration, where a port that does not exist (0, or above
+    /// 65535) is a mistake: no request could ever have it.
     pub fn configured(text: &'a [u8]) -> Option<Self> {
         let exists = |port: &[u8]| {
             let port = std::str::from_utf8(port).ok().and_then(|port| port.parse().ok());

@@ -40,7 +40,7 @@ pub enum Edit<'a> {
 /// [`HeaderName`] takes memory.
 pub(crate) const AUTHORIZATION: &str = "authorization";
 
-/// The same for transaction tokens.
+/// The name of the header that carries transaction tokens, for comparisons too.
 pub(crate) const TXN_TOKEN: &str = "txn-token";
 
 /// A header field name in lower case.
@@ -224,7 +224,7 @@ pub fn log_word(text: &str) -> String {
     escaped_word(text)
 }
 
-/// The same of a text that is shared, and stays so if it is one already.
+/// [`log_word`] of a shared text, which is not copied if it is such a word already.
 pub(crate) fn shared_log_word(text: &Rc<str>) -> Rc<str> {
     if is_log_word(text.as_bytes()) { Rc::clone(text) } else { escaped_word(text).into() }
 }

@@ -18,7 +18,7 @@ pub(crate) fn canonical_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     unambiguous(path)
 }
 
-/// The same, for any path.
+/// [`canonical_path`] without the shortcut for plain paths.
 fn unambiguous(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     let decoded = decoded_path(path)?;
     let is_ambiguous = |byte: &u8| b"\\;".contains(byte);

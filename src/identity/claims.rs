@@ -88,7 +88,8 @@ impl<'a> ClaimSet<'a> {
         Some(value.view())
     }
 
-    /// The same, to change it, if it was made for this token.
+    /// The claim called `name` for changes; `None` for one that is borrowed from the public
+    /// token.
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         let at = self.position(name).ok()?;
         match self.0.get_mut(at)? {

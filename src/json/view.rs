@@ -90,7 +90,7 @@ impl<'a> Json<'a> {
         self.as_object()?.get(name)
     }
 
-    /// The same as a tree.
+    /// Copies the value into a tree.
     pub fn to_value(self) -> Value {
         match self {
             Self::Null => Value::Null,
@@ -240,7 +240,7 @@ impl<'a> Members<'a> {
         sorted
     }
 
-    /// The same as a tree.
+    /// Copies the members into a tree.
     pub fn to_map(self) -> Map<String, Value> {
         match self.0 {
             Stored::Tree(members) => members.clone(),

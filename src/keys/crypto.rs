@@ -46,7 +46,7 @@ impl Crypto {
         Self { host, verifies, signs: AlgorithmSet::EMPTY }
     }
 
-    /// The same, with the host signing with these algorithms.
+    /// Lets the host also sign, with these algorithms.
     #[must_use]
     pub(super) fn signing_with(self, signs: AlgorithmSet) -> Self {
         Self { signs, ..self }

@@ -70,7 +70,8 @@ impl Pipeline {
         self.counters.gauges().retire();
     }
 
-    /// Records the size of the lists, and their age like that of the keys.
+    /// Records the size and the age of the lists; for lists never read, the time since the
+    /// start.
     fn gauge_lists(&mut self, now: UnixTime) {
         let since = self.since.unwrap_or(now);
         for (list, entries, fresh_at) in self.revocations.state() {

@@ -265,7 +265,7 @@ pub enum FeedError {
     Gone(u16),
     /// The cursor is a smaller number than before.
     SetBack,
-    /// The same page again and again.
+    /// More pages are announced, but the cursor is one that came before: they would repeat.
     Circle,
     /// Not an acceptable JSON object.
     Json(JsonError),

@@ -38,7 +38,7 @@ pub struct Rules {
     rules: Vec<Rule>,
     default_requirements: Requirements,
     index: PathIndex,
-    /// The same for case-insensitive readers; `None` if it would be equal, or if all
+    /// The index for case-insensitive readers; `None` if it would equal `index`, or if all
     /// services are case-sensitive.
     blind_index: Option<PathIndex>,
     paths: PathReaders,

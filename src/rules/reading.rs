@@ -16,7 +16,7 @@ pub(super) fn lenient_readings(path: &[u8]) -> Vec<Vec<u8>> {
     if is_plain(path) { Vec::new() } else { readings(path) }
 }
 
-/// The same, for any path.
+/// [`lenient_readings`] without the shortcut for plain paths.
 fn readings(path: &[u8]) -> Vec<Vec<u8>> {
     let is_clear = |segment: &[u8]| {
         segment.is_ascii()

@@ -123,7 +123,7 @@ impl Verified {
         self.shared_subject()
     }
 
-    /// The same, to be kept elsewhere too.
+    /// [`Verified::unique_subject`] as a shared text.
     pub(crate) fn shared_subject(&self) -> &Rc<str> {
         let unique = self.extras.as_ref().and_then(|extras| extras.unique_subject.as_ref());
         unique.unwrap_or(&self.subject)

@@ -77,7 +77,8 @@ impl Filter<'_> {
         // SAFETY: the filter is valid in its hook.
         let size = unsafe { (self.calls.http_get_headers_size)(self.ptr, map as u32) };
         let mut fields = vec![EnvoyHeader::EMPTY; size];
-        // SAFETY: as above, and there is room for as many as there are.
+        // SAFETY: the filter is valid in its hook, and `fields` has room for `size` fields,
+        // as many as Envoy has just counted.
         let is_there =
             unsafe { (self.calls.http_get_headers)(self.ptr, map as u32, fields.as_mut_ptr()) };
         is_there.then(|| {
@@ -110,7 +111,8 @@ impl Filter<'_> {
         let size =
             unsafe { (self.calls.http_get_body_chunks_size)(self.ptr, RECEIVED_REQUEST_BODY) };
         let mut chunks = vec![EnvoyBuffer::EMPTY; size];
-        // SAFETY: as above, and there is room for as many as there are.
+        // SAFETY: the filter is valid in its hook, and `chunks` has room for `size` chunks, as
+        // many as Envoy has just counted.
         let is_there = size > 0
             && unsafe {
                 (self.calls.http_get_body_chunks)(
@@ -270,7 +272,8 @@ pub(crate) fn source_address(request: Request) -> Option<Vec<u8>> {
     attribute(request, SOURCE_ADDRESS)
 }
 
-/// The SHA-256 of a client's certificate, in Envoy's format; likewise.
+/// The SHA-256 of a client's certificate, in Envoy's format; only while
+/// [`Filter::asked_by`] runs for that request.
 pub(crate) fn peer_certificate_digest(request: Request) -> Option<Vec<u8>> {
     attribute(request, PEER_CERTIFICATE_DIGEST)
 }

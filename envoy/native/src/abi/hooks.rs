@@ -192,7 +192,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
         // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
         // hook runs on the main thread.
         let configuration = unsafe { &*configuration.cast::<Configuration>() };
-        // SAFETY: as above.
+        // SAFETY: Envoy lends it for this hook, which runs on the main thread.
         if let Some(config) = unsafe { Config::new(config) } {
             configuration.scheduled(&config);
         }
@@ -217,7 +217,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
         // SAFETY: `config_new` made it, and it is not destroyed while a hook runs; the
         // hook runs on the main thread.
         let configuration = unsafe { &*configuration.cast::<Configuration>() };
-        // SAFETY: as above.
+        // SAFETY: Envoy lends it for this hook, which runs on the main thread.
         let Some(config) = (unsafe { Config::new(config) }) else { return };
         let reply = (result == SUCCESS).then(|| {
             // SAFETY: Envoy lends both arrays for this hook.
@@ -226,10 +226,10 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout_don
             Reply {
                 fields: fields
                     .iter()
-                    // SAFETY: and what is in them.
+                    // SAFETY: Envoy lends the names and values for this hook, too.
                     .map(|field| unsafe { (field.key().bytes(), field.value().bytes()) })
                     .collect(),
-                // SAFETY: as above.
+                // SAFETY: Envoy lends the bytes of the chunks for this hook, too.
                 body: chunks.iter().map(|chunk| unsafe { chunk.bytes() }).collect(),
             }
         });

@@ -19,7 +19,7 @@ const DYNAMIC: u32 = 0;
 /// A text in the metadata, by namespace and key; valid until the hook ends.
 type GetText =
     unsafe extern "C" fn(FilterPtr, u32, ModuleBuffer, ModuleBuffer, *mut EnvoyBuffer) -> bool;
-/// Likewise for a flag.
+/// A flag in the metadata, by namespace and key.
 type GetFlag = unsafe extern "C" fn(FilterPtr, u32, ModuleBuffer, ModuleBuffer, *mut bool) -> bool;
 /// A filter state by name, as text; valid until the hook ends.
 type GetState = unsafe extern "C" fn(FilterPtr, ModuleBuffer, *mut EnvoyBuffer) -> bool;
@@ -62,23 +62,25 @@ pub(crate) fn text(request: Request, namespace: &str, key: &str) -> Option<Vec<u
     is_there.then(|| unsafe { value.bytes() }.to_vec())
 }
 
-/// A flag that a filter set; likewise.
+/// A flag that a filter set; only while the request may be queried.
 pub(crate) fn flag(request: Request, namespace: &str, key: &str) -> Option<bool> {
     let (filter, functions) = (current(request)?, functions()?);
     let (namespace, key) =
         (ModuleBuffer::of(namespace.as_bytes()), ModuleBuffer::of(key.as_bytes()));
     let mut flag = false;
-    // SAFETY: as above.
+    // SAFETY: the filter is valid in its hook; names are lent for the call, and the flag is
+    // written to a variable of ours.
     let is_there = unsafe { (functions.flag)(filter, DYNAMIC, namespace, key, &raw mut flag) };
     is_there.then_some(flag)
 }
 
-/// A filter state by name; likewise.
+/// A filter state by name; only while the request may be queried.
 pub(crate) fn state(request: Request, name: &str) -> Option<Vec<u8>> {
     let (filter, functions) = (current(request)?, functions()?);
     let mut value = EnvoyBuffer::EMPTY;
     let name = ModuleBuffer::of(name.as_bytes());
-    // SAFETY: as above.
+    // SAFETY: the filter is valid in its hook; the name is lent for the call, and the value
+    // is written to a variable of ours.
     let is_there = unsafe { (functions.state)(filter, name, &raw mut value) };
     // SAFETY: it stays until the hook ends.
     is_there.then(|| unsafe { value.bytes() }.to_vec())
