@@ -48,17 +48,17 @@ use self::users::Users;
 
 pub struct Options {
     pub ports: Ports,
-    /// The Envoy to start; one that is started elsewhere, unless given.
+    /// The path of the Envoy to start; `None` if Envoy runs elsewhere.
     pub envoy: Option<PathBuf>,
-    /// What the gateway is in it.
+    /// The door through which Envoy loads the gateway.
     pub door: Door,
-    /// Whether it is there by the other door too, if that is built.
+    /// Whether to listen with the other door as well, if it is built.
     pub both_doors: bool,
-    /// The gateway's private key as PKCS#8 PEM; a new one unless given.
+    /// The gateway's private key as PKCS#8 PEM; `None` for a new one.
     pub signing_key: Option<String>,
-    /// A new one unless given.
+    /// The key for the user service; `None` for a new one.
     pub users_api_key: Option<String>,
-    /// Where Envoy writes; to this process's output unless given.
+    /// The file for Envoy's log; `None` for the output of this process.
     pub envoy_log: Option<PathBuf>,
 }
 
@@ -70,7 +70,8 @@ pub struct Stack {
     envoy: Option<Envoy>,
     pub ports: Ports,
     door: Door,
-    /// Those with the gateway: by that door, and by the other one if it is built.
+    /// The ports of the gateway: through `door`, and through the other one if it listens
+    /// there as well.
     listeners: Vec<u16>,
     services: Vec<Server>,
     client: Client,

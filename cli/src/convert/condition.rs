@@ -1,4 +1,4 @@
-//! Conditions of policies: on the token, on the request, and those that no rule can have.
+//! Conditions of policies: on the token, on the request, and those that rules cannot express.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use super::decisions::{Clause, Effect};
 use super::matching::Match;
 use super::need::{Access, Need};
 
-/// What all must hold for a clause to be for a request.
+/// The conditions that must all hold for a clause to apply to a request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
-    /// Each: tokens with which it holds, at least one of them, and tokens with which it
-    /// certainly does not.
+    /// The conditions on the token. Each holds for tokens that meet one of the first
+    /// requirements, and certainly not for those that meet the second.
     of_token: Vec<(Vec<Need>, Option<Need>)>,
-    /// There are others, which may hold or not.
+    /// There are others, of which it is not known whether they hold.
     pub(super) has_others: bool,
 }
 
-/// Requests, and those of them that are excepted.
+/// A set of requests with exceptions.
 #[derive(Clone, Debug)]
 pub(super) struct Requests {
     pub(super) matching: Match,
@@ -32,7 +32,8 @@ impl Requests {
 }
 
 impl Conditions {
-    /// Whether there are conditions without which it denies.
+    /// Whether a denial by these conditions denies more than they say: rules cannot express
+    /// all of them.
     pub(super) fn denies_more(&self) -> bool {
         let is_told = self.of_token.is_empty() || self.of_token.iter().any(|it| it.1.is_some());
         self.has_others || self.of_token.len() > 1 || !is_told
@@ -43,13 +44,13 @@ impl Conditions {
         self.of_token.push((holds, fails));
     }
 
-    /// Both.
+    /// The conditions of both.
     pub(super) fn and(&self, other: &Self) -> Self {
         let of_token = self.of_token.iter().chain(&other.of_token).cloned().collect();
         Self { of_token, has_others: self.has_others || other.has_others }
     }
 
-    /// A clause for each way of having all of them; `base` is what every request needs.
+    /// One clause for each way to meet all of them; `base` is what every request must meet.
     pub(super) fn allow(&self, place: &str, requests: &Requests, base: &Need) -> Vec<Clause> {
         let mut ways = vec![base.clone()];
         for (holds, _) in &self.of_token {
@@ -72,8 +73,8 @@ impl Conditions {
         ways.into_iter().map(clause).collect()
     }
 
-    /// A clause by which requests are refused that have all of them, or may have. Of
-    /// several that need not hold, the one that asks least is told.
+    /// A clause that denies the requests for which all of them hold, or may hold. Its
+    /// requirement is the least strict that makes one of them fail.
     pub(super) fn deny(&self, place: &str, requests: &Requests) -> Clause {
         let fails = self.of_token.iter().filter_map(|(_, fails)| fails.clone());
         let unless = fails.min_by_key(Need::weight).unwrap_or(Need::Nobody);
@@ -86,7 +87,7 @@ impl Conditions {
     }
 }
 
-/// One of some needs, in as few as can say it.
+/// Merges alternative requirements into as few as can express them.
 pub(super) fn any_of(needs: Vec<Need>) -> Vec<Need> {
     let mut all: Vec<Need> = Vec::new();
     for need in needs {
@@ -99,7 +100,7 @@ pub(super) fn any_of(needs: Vec<Need>) -> Vec<Need> {
     all
 }
 
-/// A scope of `scope` alone, of the claims that may have scopes.
+/// One of these scopes, in the claim `scope`: no other claim with scopes counts.
 pub(super) fn with_scope(scopes: BTreeSet<String>) -> Need {
     let claims = [("scope".to_owned(), super::need::Claim::Present)];
     Need::of(Access {

@@ -1,17 +1,17 @@
-//! From what other gateways decide to rules, of which the first that matches decides.
+//! Turns decisions of other gateways into rules, of which the first that matches decides.
 //!
-//! No rule asks less than the source does of any request that it may decide. Where a
-//! rule cannot be for exactly the requests that the source means, one that opens is
-//! left out, and one that closes is made wider.
+//! No rule is less strict than the source is with any request that it may decide. Where no
+//! rule can match exactly the requests that the source means, a rule that lets requests
+//! pass is left out, and one that denies them is widened.
 
 use super::Notes;
 use super::matching::{Match, Path};
 use super::need::Need;
 
-/// What is asked of some requests.
+/// The requirements for a set of requests, as the source states them.
 #[derive(Clone, Debug)]
 pub(super) struct Stated {
-    /// Where the source says so.
+    /// The place in the source.
     pub(super) place: String,
     pub(super) matching: Match,
     pub(super) need: Need,
@@ -23,23 +23,24 @@ pub(super) struct Clause {
     pub(super) place: String,
     pub(super) effect: Effect,
     pub(super) matching: Match,
-    /// Requests of `matching` that it is not for.
+    /// Requests of `matching` that the clause does not apply to.
     pub(super) except: Vec<Match>,
 }
 
-/// What a clause does.
+/// The effect of a clause.
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
-    /// Its requests pass, if they have this.
+    /// Its requests pass if they meet this.
     Allow(Need),
-    /// Its requests are refused, unless they have this.
+    /// Its requests are denied unless they meet this.
     DenyUnless(Need),
 }
 
-/// With more pieces than this, what is denied for a part is denied for the whole.
+/// Once an allowed set of requests is split into more pieces than this, a denial of a part of
+/// it applies to all of it.
 const MAX_PIECES: usize = 64;
 
-/// Rules for a source whose first match decides, too.
+/// The rules for a source whose own rules decide by the first match as well.
 pub(super) fn first_match(stated: &[Stated], default: &Need, notes: &mut Notes) -> Vec<Stated> {
     let mut rules = Vec::new();
     for (position, own) in stated.iter().enumerate() {
@@ -48,7 +49,8 @@ pub(super) fn first_match(stated: &[Stated], default: &Need, notes: &mut Notes) 
             continue;
         }
         let wide = own.matching.widened();
-        // What comes after it is asked of requests that only the rule takes for its own.
+        // The widened rule also matches requests that the source leaves to later ones: those
+        // must meet the later requirements.
         let mut need = own.need.clone();
         let mut is_decided = false;
         for later in stated.iter().skip(position.saturating_add(1)) {
@@ -85,8 +87,8 @@ pub(super) fn first_match(stated: &[Stated], default: &Need, notes: &mut Notes) 
     finished(rules, "no other rule", default)
 }
 
-/// Rules for a policy: a request passes if a clause allows it and none before that one
-/// denies it.
+/// The rules for a policy: a request passes if a clause allows it, and none before that
+/// clause denies it.
 pub(super) fn policy(clauses: Vec<Clause>, notes: &mut Notes) -> Vec<Stated> {
     let clauses = merged(clauses);
     let mut groups: Vec<(usize, bool, Vec<Stated>)> = Vec::new();
@@ -120,15 +122,16 @@ pub(super) fn policy(clauses: Vec<Clause>, notes: &mut Notes) -> Vec<Stated> {
         }
         groups.push((need.weight(), has_exceptions, pieces));
     }
-    // What asks least decides where several allow; exceptions must not hide what others
-    // allow.
+    // Where several clauses allow a request, the least strict must decide. An exception must
+    // not hide what another clause allows.
     groups.sort_by_key(|(weight, has_exceptions, _)| (*has_exceptions, *weight));
     about_overlaps(&groups, notes);
     let rules = groups.into_iter().flat_map(|(.., pieces)| pieces).collect();
     finished(rules, "what nothing allows", &Need::Nobody)
 }
 
-/// Of clauses that allow the same requests one, where one rule can ask for either.
+/// Merges clauses that allow the same requests, where one rule can accept either
+/// requirement.
 fn merged(clauses: Vec<Clause>) -> Vec<Clause> {
     let mut all: Vec<Clause> = Vec::new();
     for clause in clauses {
@@ -152,7 +155,7 @@ fn merged(clauses: Vec<Clause>) -> Vec<Clause> {
     all
 }
 
-/// A piece of what is allowed, in pieces by what a denial asks of them.
+/// Splits a piece of what is allowed where a denial demands more of a part of it.
 fn refused(piece: &Stated, denial: &Clause, unless: &Need) -> Vec<Stated> {
     let both = piece.need.and(unless);
     if both == piece.need || !denial.matching.meets(&piece.matching) {
@@ -164,7 +167,7 @@ fn refused(piece: &Stated, denial: &Clause, unless: &Need) -> Vec<Stated> {
         need: need.clone(),
     };
     let part = denial.matching.widened().and(&piece.matching);
-    // An exception is taken only where the rule is for nothing else.
+    // An exception counts only if a rule can match exactly its requests.
     let spared = denial.except.iter().filter(|it| it.is_exact());
     let spared: Option<Vec<_>> =
         spared.filter(|it| it.meets(&piece.matching)).map(|it| it.and(&piece.matching)).collect();
@@ -182,7 +185,7 @@ fn refused(piece: &Stated, denial: &Clause, unless: &Need) -> Vec<Stated> {
     pieces
 }
 
-/// Of two clauses that allow the same requests, rules try one.
+/// Notes where two clauses allow the same requests: rules try only the first of them.
 fn about_overlaps(groups: &[(usize, bool, Vec<Stated>)], notes: &mut Notes) {
     for (position, (.., pieces)) in groups.iter().enumerate() {
         let Some(own) = pieces.last() else { continue };
@@ -202,7 +205,7 @@ fn about_overlaps(groups: &[(usize, bool, Vec<Stated>)], notes: &mut Notes) {
     }
 }
 
-/// Without rules that are never reached, and with one for all other requests.
+/// Removes rules that are never reached, and adds one for all other requests.
 fn finished(rules: Vec<Stated>, place: &str, default: &Need) -> Vec<Stated> {
     let mut reached: Vec<Stated> = Vec::new();
     let last =

@@ -1,55 +1,55 @@
-//! The requests that something is for, in the terms of rules, and how two such sets
-//! of requests lie to each other.
+//! Sets of requests, described by conditions that rules have, and how two such sets
+//! relate: whether one contains the other, and whether they overlap.
 //!
-//! Paths are compared as rules compare them: decoded, whatever the query. Where it is
-//! not certain, two sets are taken to share requests.
+//! Paths are compared as rules compare them: decoded, whatever the query. In doubt, two
+//! sets are taken to overlap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatepass::config::check_match;
 use serde_json::{Map, Value, json};
 
-/// Paths.
+/// A set of paths, as a condition of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Path {
-    /// All.
+    /// Every path.
     Any,
-    /// This one.
+    /// This path only.
     Exact(String),
-    /// This one, and those below it.
+    /// This path, and those below it.
     Below(String),
-    /// Those that begin with this text.
+    /// Paths that begin with this text.
     Beginning(String),
-    /// Those of a template such as `/users/*`.
+    /// Paths that match a template such as `/users/*`.
     Template(String),
 }
 
-/// What a header must be.
+/// A condition on a header field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Header {
-    /// Sent.
+    /// It must be sent.
     Present,
-    /// Not sent.
+    /// It must not be sent.
     Absent,
-    /// This.
+    /// It must have this value.
     Equals(String),
 }
 
-/// Requests.
+/// A set of requests, as conditions of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Match {
     pub(super) path: Path,
-    /// Their methods, if not all.
+    /// Their methods; `None` for every method.
     pub(super) methods: Option<BTreeSet<String>>,
-    /// Their hosts, if not all: `a.example` or `*.a.example`.
+    /// Their hosts, such as `a.example` or `*.a.example`; `None` for every host.
     pub(super) hosts: Option<BTreeSet<String>>,
     pub(super) headers: BTreeMap<String, Header>,
-    /// There are further conditions, which no rule can have.
+    /// True if there are further conditions, which rules cannot express.
     pub(super) is_partial: bool,
 }
 
 impl Path {
-    /// With what all of them begin.
+    /// The text that all of these paths begin with.
     fn start(&self) -> &str {
         match self {
             Self::Any => "",
@@ -58,7 +58,7 @@ impl Path {
         }
     }
 
-    /// Whether all of `other` are among them.
+    /// Whether this set contains all paths of `other`.
     fn covers(&self, other: &Self) -> bool {
         match self {
             Self::Any => true,
@@ -84,7 +84,8 @@ impl Path {
             || (is_template(self) || is_template(other)) && is_near
     }
 
-    /// Whether both sides read it alike: it has only characters that nobody encodes.
+    /// Whether the source and Gatepass read the path alike: it has only characters that
+    /// nobody encodes.
     fn is_plain(&self) -> bool {
         let (text, operators) = match self {
             Self::Any => return true,
@@ -111,7 +112,7 @@ impl Path {
         self.field().is_none_or(|(name, text)| check_match(&json!({ name: text })).is_ok())
     }
 
-    /// Paths that a rule can have, among which all of these are.
+    /// A set that contains all of these paths, and that a rule can express.
     fn widened(&self) -> Self {
         let mut path = self.clone();
         while !path.is_accepted() {
@@ -139,12 +140,12 @@ impl Match {
         }
     }
 
-    /// Those with these paths.
+    /// All requests with these paths.
     pub(super) fn of(path: Path) -> Self {
         Self { path, ..Self::all() }
     }
 
-    /// Whether all of `other` are among them, as far as conditions go that rules have.
+    /// Whether this set contains all requests of `other`, by the conditions that rules have.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let has_methods = match (&self.methods, &other.methods) {
             (None, _) => true,
@@ -168,7 +169,7 @@ impl Match {
             && self.headers.iter().all(is_asked)
     }
 
-    /// Whether a request may be among both.
+    /// Whether a request may be in both sets.
     pub(super) fn meets(&self, other: &Self) -> bool {
         let share_methods = match (&self.methods, &other.methods) {
             (Some(own), Some(others)) => !own.is_disjoint(others),
@@ -192,7 +193,7 @@ impl Match {
             && !self.headers.iter().any(contradicts)
     }
 
-    /// Those among both, where they can be said.
+    /// The requests that are in both sets; `None` if neither set has all paths of the other.
     pub(super) fn and(&self, other: &Self) -> Option<Self> {
         let path = if self.path.covers(&other.path) {
             other.path.clone()
@@ -220,12 +221,12 @@ impl Match {
         Some(Self { path, methods, hosts, headers, is_partial })
     }
 
-    /// Whether a rule can be for exactly these.
+    /// Whether a rule can match exactly these requests.
     pub(super) fn is_exact(&self) -> bool {
         !self.is_partial && self.path.is_plain() && check_match(&self.to_json()).is_ok()
     }
 
-    /// Requests for which a rule can be, among which all of these are.
+    /// A set that contains all of these requests, and that a rule can match.
     pub(super) fn widened(&self) -> Self {
         let mut wide = Self {
             path: self.path.widened(),
@@ -242,7 +243,7 @@ impl Match {
         wide
     }
 
-    /// As the `match` of a rule.
+    /// The `match` of a rule for these requests.
     pub(super) fn to_json(&self) -> Value {
         let mut matching = Map::new();
         if let Some((name, text)) = self.path.field() {

@@ -1,4 +1,4 @@
-//! What is asked of a request, whatever asks it.
+//! Requirements that a request must meet, whatever format they come from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 /// A group that a rule both requires and denies, so that no request passes.
 pub(super) const NOBODY: &str = "closed-by-convert";
 
-/// What is asked of a request.
+/// The requirements for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Nothing.
+    /// None: not even a token is needed.
     Open,
-    /// A valid token, and what it must say.
+    /// A valid token that meets these requirements.
     Token(Box<Access>),
     /// No request passes.
     Nobody,
@@ -21,16 +21,16 @@ pub(super) enum Need {
 /// Audiences of which a token must have one; `None` for those of its provider.
 pub(super) type Audiences = Option<BTreeSet<String>>;
 
-/// What is asked of a token.
+/// The requirements for a token, as those of a rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Access {
-    /// Its provider, and for whom it must be; any if `None`.
+    /// The providers that it may be from, each with its audiences; any provider if `None`.
     pub(super) tokens: Option<BTreeMap<String, Audiences>>,
-    /// Scopes that it must all have.
+    /// Scopes, all of which it must have.
     pub(super) scopes_all: BTreeSet<String>,
-    /// Scopes of which it must have one.
+    /// Scopes, one of which it must have.
     pub(super) scopes_any: Option<BTreeSet<String>>,
-    /// Claims by their path.
+    /// Requirements for its claims, by path.
     pub(super) claims: BTreeMap<String, Claim>,
     /// Groups of which its consumer must be in one; any if `None`.
     pub(super) groups_any: Option<BTreeSet<String>>,
@@ -40,27 +40,27 @@ pub(super) struct Access {
     pub(super) missing: Missing,
 }
 
-/// What a claim must be.
+/// The requirement for a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Claim {
     Present,
     Absent,
-    /// A value, by itself or in a list, as the kind says.
+    /// It must have one of these values, in the place that the kind tells.
     Values(Kind, Vec<Value>),
 }
 
-/// Where a value of a claim may be.
+/// Where the value of a claim may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It is the claim, or one of a list.
+    /// The claim is the value, or a list that contains it.
     Either,
-    /// It is the claim.
+    /// The claim is the value.
     Itself,
-    /// It is one of a list.
+    /// The claim is a list that contains the value.
     InList,
 }
 
-/// Whether a request passes without a token.
+/// Whether a request passes without a valid token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Missing {
     #[default]
@@ -76,7 +76,7 @@ impl Need {
         Self::Token(Box::new(access))
     }
 
-    /// What both ask, or more.
+    /// Requirements at least as strict as both together.
     pub(super) fn and(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Open, need) | (need, Self::Open) => need.clone(),
@@ -85,7 +85,8 @@ impl Need {
         }
     }
 
-    /// What at least one of them asks, where that can be said.
+    /// Requirements that a request meets if it meets either of them; `None` if a rule cannot
+    /// express that.
     pub(super) fn or(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             _ if self.covers(other) => Some(other.clone()),
@@ -95,12 +96,12 @@ impl Need {
         }
     }
 
-    /// Whether every request that passes this one passes the other.
+    /// Whether every request that meets these requirements meets the other ones, too.
     pub(super) fn covers(&self, other: &Self) -> bool {
         self.and(other) == *self
     }
 
-    /// How much it asks: of two that apply, the lesser is to be tried first.
+    /// How strict they are: of two that apply, the less strict one is to be tried first.
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Open => 0,
@@ -199,7 +200,7 @@ impl Access {
         Some(both)
     }
 
-    /// As `requires` of a rule.
+    /// The `requires` of a rule with these requirements.
     pub(super) fn to_json(&self) -> Value {
         let mut requires = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -240,7 +241,7 @@ impl Access {
 }
 
 impl Claim {
-    /// One that only values meet which meet both; `None` if there is none.
+    /// A requirement that only values meet that meet both; `None` if there is no such value.
     fn and(&self, other: &Self) -> Option<Self> {
         match (self, other) {
             (Self::Absent, Self::Absent) => Some(Self::Absent),

@@ -15,7 +15,7 @@ use crate::convert::issuers::Issuers;
 use crate::convert::matching::{Header, Match};
 use crate::convert::need::Need;
 
-/// What a policy comes to.
+/// The action of an `AuthorizationPolicy`, with its clauses.
 pub(super) enum Policy {
     Allow(Vec<Clause>),
     Deny(Vec<Clause>),
@@ -30,7 +30,7 @@ enum Action {
     Custom,
 }
 
-/// What there is no condition for in rules, of a source.
+/// Fields of a rule's `source` that Gatepass's rules have no condition for.
 const OF_SOURCES: [&str; 10] = [
     "principals",
     "not_principals",
@@ -44,7 +44,7 @@ const OF_SOURCES: [&str; 10] = [
     "not_service_accounts",
 ];
 
-/// Reads a policy; `base` is what every request needs.
+/// Reads a policy; `base` is what every request must meet.
 pub(super) fn read(
     spec: &Node<'_>,
     place: &str,
@@ -106,7 +106,7 @@ fn nodes<'a>(node: &Node<'a>) -> Option<Vec<Node<'a>>> {
     node.list(|item| Some(item.clone()))
 }
 
-/// Each way in which a rule is for a request: a source, an operation, and all of `when`.
+/// Each way in which a rule matches a request: a source, an operation, and all of `when`.
 fn ways(rule: &Node<'_>, issuers: &mut Issuers) -> Option<Vec<(Conditions, Requests)>> {
     let mut fields = rule.fields()?;
     let from = fields.or("from", Vec::new(), nodes);
