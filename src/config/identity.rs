@@ -164,7 +164,8 @@ fn check_ids(whole: &Node<'_>, keys: &[IdentityKey]) -> Option<()> {
 
 /// The networks from which transaction tokens are accepted for replacement.
 fn replace(node: &Node<'_>) -> Option<Vec<Network>> {
-    const FROM: &str = "the networks of the services that may give tokens back";
+    const FROM: &str =
+        "the networks of the services that may exchange a transaction token for a new one";
     let mut fields = node.fields()?;
     let from = fields.required("from", FROM, |node| node.full_list(network));
     fields.finish()?;
