@@ -238,7 +238,7 @@ impl NameSet {
     }
 
     /// Whether `name` is one of them.
-    pub fn holds(&self, name: &str) -> bool {
+    pub fn contains(&self, name: &str) -> bool {
         match self {
             Self::These(names) => !names.is_empty() && names.contains(&folded(name)),
             Self::Any => true,
@@ -286,7 +286,7 @@ impl ConsumerDirectory {
     }
 
     /// Whether the host's own consumers count.
-    pub const fn asks_host(&self) -> bool {
+    pub const fn queries_host(&self) -> bool {
         self.host.is_some()
     }
 
@@ -377,7 +377,7 @@ impl ConsumerDirectory {
 
     /// The names that only consumers may have.
     pub fn taken_names(&self) -> TakenNames {
-        if self.asks_host() {
+        if self.queries_host() {
             let (usernames, custom_ids) = (NameSet::Any, NameSet::Any);
             return TakenNames { usernames, custom_ids, credentials: NameSet::Any };
         }
@@ -523,14 +523,14 @@ mod tests {
             assert_eq!(asked.read(&answer(status, body)), Err(HostUnavailable), "{status} {body}");
         }
         assert_eq!(directory.admit(None), Err(Denial::ConsumerUnknown));
-        assert!(directory.taken_names().usernames.holds("anybody"));
+        assert!(directory.taken_names().usernames.contains("anybody"));
     }
 
     #[test]
     fn names_are_taken_in_any_case() {
         let taken = directory(true).taken_names();
-        assert!(taken.usernames.holds("web-app") && taken.usernames.holds(" Web-APP "));
-        assert!(taken.credentials.holds("web") && taken.credentials.holds("credential"));
-        assert!(!taken.usernames.holds("web") && !taken.custom_ids.holds("web"));
+        assert!(taken.usernames.contains("web-app") && taken.usernames.contains(" Web-APP "));
+        assert!(taken.credentials.contains("web") && taken.credentials.contains("credential"));
+        assert!(!taken.usernames.contains("web") && !taken.custom_ids.contains("web"));
     }
 }

@@ -26,7 +26,7 @@ use crate::revocation::{FeedError, ListId, Submitted};
 use crate::sealing::LoginFailure;
 use crate::session::Session;
 use crate::signals::ForwardError;
-use crate::token::{Provider, TokenNames, TokenWords};
+use crate::token::{Provider, TokenContent, TokenNames};
 use crate::user_info::UserInfoFailure;
 
 /// The steps of a request, in order. A step may have nothing to do.
@@ -98,7 +98,7 @@ pub struct Trace {
     /// The provider that the token is from.
     pub provider: Option<Rc<Provider>>,
     /// The token's unverified header and claims, if it is not a cached one.
-    pub token: Option<TokenWords>,
+    pub token: Option<TokenContent>,
     /// The token's consumer.
     pub consumer: Option<Rc<Consumer>>,
     /// Fields for the access log.
@@ -315,7 +315,7 @@ impl Event {
                     "event": event,
                     "entries": submitted.entries,
                     "names": submitted.names,
-                    "taken_back": submitted.taken_back,
+                    "taken_back": submitted.withdrawn,
                     "provider": trace.provider.as_ref().map(|provider| &provider.name),
                     "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
                     "subject": trace.access_log.subject.as_deref(),
@@ -372,8 +372,8 @@ impl DeniedRequest {
     /// What the token says is there only if it was read for this request.
     fn line<'a>(&'a self, event: &'a str) -> DeniedLine<'a> {
         let Self { code, detail, status, target: (method, path), trace, request_id } = self;
-        let said = trace.token.as_ref().map(TokenWords::names).unwrap_or_default();
-        let TokenNames { iss, aud, kid, typ, alg } = said;
+        let names = trace.token.as_ref().map(TokenContent::names).unwrap_or_default();
+        let TokenNames { iss, aud, kid, typ, alg } = names;
         DeniedLine {
             actor: trace.access_log.actor.as_deref(),
             alg,

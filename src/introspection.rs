@@ -216,7 +216,7 @@ impl Introspection {
 
     /// Caches a refusal; otherwise a client that repeats a bad token would cause a
     /// callout each time.
-    pub(crate) fn refuse(
+    pub(crate) fn cache_refusal(
         &mut self,
         token: &[u8],
         refused: RefusedFor<'_>,

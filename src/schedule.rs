@@ -10,7 +10,7 @@ pub(crate) struct Schedule {
     pause: Option<Period>,
     failures: u32,
     /// True while a request is in flight.
-    is_asked: bool,
+    is_in_flight: bool,
 }
 
 /// The first pause after a failure; it doubles with each.
@@ -38,14 +38,14 @@ impl Schedule {
     }
 
     /// Records that a request was sent, with this timeout.
-    pub(crate) const fn asked(&mut self, timeout: Span, now: UnixTime) {
-        self.is_asked = true;
+    pub(crate) const fn requested(&mut self, timeout: Span, now: UnixTime) {
+        self.is_in_flight = true;
         self.pause = Some(Self::attempt(timeout, now));
     }
 
     /// Records an answer that is current for this period.
     pub(crate) const fn answered(&mut self, serves: Period) {
-        *self = Self { pause: Some(serves), failures: 0, is_asked: false };
+        *self = Self { pause: Some(serves), failures: 0, is_in_flight: false };
     }
 
     /// Makes the next request due at once.
@@ -57,7 +57,7 @@ impl Schedule {
     /// tenth by `jitter` (0 to 255), which differs between workers. Of concurrent requests
     /// only the first failure counts.
     pub(crate) fn failed(&mut self, longest: Span, jitter: u8, now: UnixTime) {
-        if !std::mem::take(&mut self.is_asked) && !self.is_due(now) {
+        if !std::mem::take(&mut self.is_in_flight) && !self.is_due(now) {
             return;
         }
         let doubled = MIN_BACKOFF_MS.saturating_mul(1 << self.failures.min(5));
@@ -98,7 +98,7 @@ mod tests {
             let mut schedule = Schedule::default();
             assert!(schedule.is_due(at(0)), "at the start");
             for pause in expected {
-                schedule.asked(Span::from_secs(1), at(0));
+                schedule.requested(Span::from_secs(1), at(0));
                 schedule.failed(LONGEST, jitter, at(0));
                 assert_eq!(due_after(&schedule, 0), pause, "{jitter}");
             }
@@ -113,7 +113,7 @@ mod tests {
     fn failures_of_requests_side_by_side_count_once() {
         let mut schedule = Schedule::default();
         for _ in 0..100 {
-            schedule.asked(Span::from_secs(1), at(0));
+            schedule.requested(Span::from_secs(1), at(0));
         }
         for _ in 0..100 {
             schedule.failed(Span::from_secs(30), 0, at(0));
@@ -125,7 +125,7 @@ mod tests {
     fn a_clock_that_is_set_back_makes_everything_due() {
         const HOUR: i64 = 3_600_000;
         let mut schedule = Schedule::default();
-        schedule.asked(Span::from_secs(1), at(0));
+        schedule.requested(Span::from_secs(1), at(0));
         assert!(!schedule.is_due(at(1999)) && schedule.is_due(at(2000)), "asked");
         assert!(schedule.is_due(at(-HOUR)), "asked");
         schedule.answered(Period::of(at(0), Span::from_secs(600)));

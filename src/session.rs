@@ -142,7 +142,7 @@ impl Session {
     /// still publishes the same keys. After the clock was set back it must be verified
     /// anew.
     // RFC 7519 section 4.1.4 (R65)
-    pub fn holds(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
+    pub fn is_still_valid(&self, current: Option<&Rc<KeySet>>, now: UnixTime) -> bool {
         let are_current = |keys| current.is_some_and(|current| Rc::ptr_eq(current, keys));
         self.principal.token().is_current(now)
             && now >= self.verified_at

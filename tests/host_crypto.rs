@@ -39,7 +39,7 @@ extern "C" fn initialize() {
 
 const FILTER: Filter = Filter {
     initialize,
-    held: || 0,
+    in_progress: || 0,
     module: host::built_module,
     configuration: |_| configuration("ES256", "auto"),
     clusters: &[],

@@ -58,7 +58,7 @@ extern "C" fn initialize() {
 
 const FILTER: Filter = Filter {
     initialize,
-    held: || 0,
+    in_progress: || 0,
     module: || Ok(MODULE.as_bytes().to_vec()),
     configuration: |_| "".into(),
     clusters: &["known:80"],

@@ -17,7 +17,7 @@ extern "C" fn initialize() {
 
 const FILTER: Filter = Filter {
     initialize,
-    held: || 0,
+    in_progress: || 0,
     module: host::built_module,
     configuration: |_| "".into(),
     clusters: &[],

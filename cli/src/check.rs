@@ -60,12 +60,12 @@ fn surprises(
 ) {
     for Surprise { path, text, discreet, is_flag, is_not_text } in &configuration.surprises {
         let text = if may_be_secret(path) { discreet } else { text };
-        let mut told = problems.iter_mut().filter(|problem| problem.path == *path).peekable();
-        let is_told = told.peek().is_some();
-        told.for_each(|problem| problem.accepted = format!("{}; {text}", problem.accepted));
+        let mut at_path = problems.iter_mut().filter(|problem| problem.path == *path).peekable();
+        let is_reported = at_path.peek().is_some();
+        at_path.for_each(|problem| problem.accepted = format!("{}; {text}", problem.accepted));
         let is_table = matches!(configuration.host, HostKind::Kong | HostKind::KongFilter);
         match () {
-            () if is_told => {}
+            () if is_reported => {}
             // A Lua table with other keys than text is no object any more.
             () if *is_not_text && is_table => {
                 problems.push(Problem::new(path, "a name that is not text", text.as_str()));

@@ -25,8 +25,8 @@ pub fn run(arguments: &Explain) -> Result<Output, Failure> {
     let configuration = Configuration::one(&source.config, &source.reading)?;
     let now = arguments.at.as_deref().map_or_else(|| Ok(system::now()), moment)?;
     let (settings, fields) = (configuration.settings()?, fields(arguments, configuration.host)?);
-    let asked = RequestHead::new(fields.clone());
-    let request = (lossy(asked.method()), lossy(asked.first(":path").unwrap_or_default()));
+    let original = RequestHead::new(fields.clone());
+    let request = (lossy(original.method()), lossy(original.first(":path").unwrap_or_default()));
     let received = match configuration.host {
         HostKind::Envoy => envoy::received(fields),
         HostKind::Kong | HostKind::KongFilter => Ok(fields),
@@ -75,7 +75,7 @@ pub fn decide(
     let mut step = gateway.begin(RequestId::default(), head.clone(), now);
     explanation.outcome = loop {
         let (Dispatch { id, callout }, waiting) = match step {
-            Step::Await(dispatch, waiting) => (dispatch, waiting),
+            Step::Wait(dispatch, waiting) => (dispatch, waiting),
             Step::Done(verdict, trace) => {
                 explanation.trace = trace;
                 break Outcome::Decided(verdict);

@@ -198,10 +198,10 @@ impl Report<'_> {
         };
         let last = it.trace.stage;
         // Authorization is reported once, where it ended.
-        let is_told = |stage: &Stage| {
+        let is_reported = |stage: &Stage| {
             *stage < last && stage.name() != last.name() && *stage != Stage::AuthorizeUser
         };
-        let passed = Stage::ALL.into_iter().filter(is_told);
+        let passed = Stage::ALL.into_iter().filter(is_reported);
         let passed = passed.map(|stage| (stage.name(), Progress::Passed));
         passed.chain([(last.name(), progress)]).collect()
     }

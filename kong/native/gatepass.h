@@ -20,7 +20,7 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 8
+#define GATEPASS_ABI 9
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
@@ -100,7 +100,7 @@ typedef struct {
     double amount;
     /* What the metric is. */
     gatepass_text help;
-} gatepass_reading;
+} gatepass_sample;
 
 uint32_t gatepass_abi(void);
 
@@ -163,19 +163,20 @@ const gatepass_action *gatepass_next(gatepass *gateway);
 /* The next log line; null if there is none. */
 const gatepass_line *gatepass_log(gatepass *gateway);
 
-/* The next revocation made by a request here, for gatepass_hear of the other nodes; null
- * if there is none. Must be called after there were lines to log, until it returns null:
- * those not taken are kept. */
+/* The next revocation made by a request here, for gatepass_apply_announcement of the other
+ * nodes; null if there is none. Must be called after there were lines to log, until it
+ * returns null: those not taken are kept. */
 const gatepass_text *gatepass_announcement(gatepass *gateway);
 
 /* Applies what another node announced: 0 if it is for other gateways, 1 if it is now in
  * force here, 2 if it could not be applied, as with entries that this version cannot
  * read. */
-uint32_t gatepass_hear(gatepass *gateway, const char *text, uint32_t size, double now);
+uint32_t gatepass_apply_announcement(gatepass *gateway, const char *text, uint32_t size,
+                                     double now);
 
 /* The next metric sample since the last call that returned null. Must be called until it
  * does, even by callers without metrics: samples not taken are kept. */
-const gatepass_reading *gatepass_metric(gatepass *gateway);
+const gatepass_sample *gatepass_next_sample(gatepass *gateway);
 
 /* The maximum size of a reply's body. */
 uint32_t gatepass_max_reply(gatepass *gateway);
@@ -185,7 +186,7 @@ void gatepass_retire(gatepass *gateway);
 
 /* The number of requests and callouts in progress. A gateway that has any must not be
  * freed. */
-uint32_t gatepass_held(gatepass *gateway);
+uint32_t gatepass_in_progress(gatepass *gateway);
 
 /* How often the gateway was rebuilt after an internal failure. */
 uint32_t gatepass_panics(gatepass *gateway);

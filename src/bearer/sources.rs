@@ -113,7 +113,7 @@ impl TokenSources {
     /// in one must not go upstream, since a service may not tell it from the gateway's.
     pub fn carry(&mut self, carriers: &[IdentityHeader]) {
         let own = carriers.iter().map(|it| &it.name);
-        let own = own.filter(|name| self.names_header(name.as_str().as_bytes()));
+        let own = own.filter(|name| self.may_carry_token(name.as_str().as_bytes()));
         self.carriers = own.cloned().collect();
     }
 
@@ -142,8 +142,8 @@ impl TokenSources {
         let with = |in_cookie| move |text| Found { text, in_cookie };
         let in_headers = self.in_headers(head).map(with(false));
         let in_cookies = self.in_cookies(head).map(with(true));
-        let asks_query = !(is_for_resource && self.are_default_params);
-        let in_query = self.in_query(head).filter(move |_| asks_query).map(with(false));
+        let reads_query = !(is_for_resource && self.are_default_params);
+        let in_query = self.in_query(head).filter(move |_| reads_query).map(with(false));
         let mut candidates = in_headers
             .chain(in_cookies)
             .chain(in_query)
@@ -215,7 +215,7 @@ impl TokenSources {
                 continue;
             }
             // The rest of it could be read as a token.
-            if self.names_header(field.name) {
+            if self.may_carry_token(field.name) {
                 sanitized.clear.add(field.name)?;
                 continue;
             }
@@ -237,7 +237,7 @@ impl TokenSources {
     }
 
     /// Whether a field of this name may carry a token.
-    pub fn names_header(&self, name: &[u8]) -> bool {
+    pub fn may_carry_token(&self, name: &[u8]) -> bool {
         self.header_sources().any(|source| source.name.is_spelled(name))
     }
 
@@ -257,7 +257,7 @@ impl TokenSources {
 
     /// Whether the request's token came under the scheme DPoP. A request with a token has
     /// no other one, see [`TokenSources::find`].
-    pub fn asks_for_proof(&self, head: &RequestHead) -> bool {
+    pub fn uses_dpop_scheme(&self, head: &RequestHead) -> bool {
         self.proofs.iter().any(|source| source.in_fields(head).next().is_some())
     }
 

@@ -101,7 +101,7 @@ pub fn read(
 
 /// A transaction token does not contain which of Kong's consumers it is for.
 pub fn check_replacement(whole: &Node<'_>, consumers: &ConsumerDirectory, minter: &MinterParts) {
-    if consumers.asks_host() && minter.replaces() {
+    if consumers.queries_host() && minter.replaces() {
         let found = "consumers.kong beside identity_token.replace";
         let node = whole.nearest(&["consumers", "kong"]);
         let _: Option<()> = node.reject_as(found, "one of them");

@@ -98,7 +98,7 @@ pub fn check_host(settings: &Settings, host: HostCapabilities) -> Vec<Problem> {
     if settings.limits.end_streams && !host.ends_streams {
         problems.push(streams_go_on());
     }
-    if settings.consumers.asks_host() && !host.has_consumers {
+    if settings.consumers.queries_host() && !host.has_consumers {
         let accepted = "entries: only the plugin for Kong knows Kong's consumers";
         problems.push(Problem::new("$.consumers.kong", "Kong's own consumers", accepted));
     }

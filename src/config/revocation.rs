@@ -85,7 +85,7 @@ fn endpoint(node: &Node<'_>, names: Names<'_>) -> Option<RevocationEndpoint> {
     let path = fields.or("path", DEFAULT_PATH.to_owned(), own_path);
     let requires = fields.required("requires", WHO, |node| {
         let requires = rules::requirements(node, names)?;
-        if requires.anonymous.is_some() || requires.asks_nothing() {
+        if requires.anonymous.is_some() || requires.admits_any_token() {
             return node.reject_as("what anybody can meet", WHO);
         }
         Some(requires)

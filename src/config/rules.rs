@@ -302,7 +302,7 @@ fn consumer(node: &Node<'_>, names: Names<'_>, providers: &[ProviderId]) -> Opti
     match (count(providers), count(&[])) {
         (1, _) | (_, 1) => Some(name.to_owned()),
         // It may be one of the host's consumers.
-        (0, 0) if directory.is_some_and(ConsumerDirectory::asks_host) => Some(name.to_owned()),
+        (0, 0) if directory.is_some_and(ConsumerDirectory::queries_host) => Some(name.to_owned()),
         (_, 0) => node.reject(ACCEPTED),
         (_, several) => node.reject_as(
             format_args!("{name:?}, the name of {several} of consumers.entries"),

@@ -47,7 +47,7 @@ impl Identities<'_> {
             let key = TemplateKey { rule, resource: None };
             let name = &key.header(self.defaults.token()).name;
             let forwards = key.forward().unwrap_or(sources.forward);
-            (forwards && sources.names_header(name.as_str().as_bytes())).then(|| name.clone())
+            (forwards && sources.may_carry_token(name.as_str().as_bytes())).then(|| name.clone())
         })
     }
 
@@ -115,7 +115,7 @@ pub fn check_separation(
     }
     for (provider, keys) in providers {
         if let KeySource::Local(keys) = keys
-            && minter.signing_keys().any(|own| keys.holds(own.verifying_key()))
+            && minter.signing_keys().any(|own| keys.contains(own.verifying_key()))
         {
             let found = format!("a signing key of the gateway in provider {:?}", provider.name);
             let node = identity("signing_keys");
@@ -209,7 +209,7 @@ pub fn check_headers(
     const ONCE: &str = "each header once, none of Kong's own";
     let mut carriers = Vec::new();
     for IdentityHeader { name, scheme } in identities.headers() {
-        let is_source = sources.names_header(name.as_str().as_bytes());
+        let is_source = sources.may_carry_token(name.as_str().as_bytes());
         if is(&taken, name) || is_source && scheme.is_empty() {
             refuse(
                 IDENTITY,

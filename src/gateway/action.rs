@@ -47,8 +47,8 @@ pub enum Action {
         access_log: AccessLogFields,
     },
     /// Answer a request. If it was already forwarded and
-    /// [followed](super::Gateway::follows), its response may have begun; then it is
-    /// reset.
+    /// [ends with its token](super::Gateway::ends_with_token), its response may have begun;
+    /// then it is reset.
     Reply {
         /// The request.
         request: RequestId,

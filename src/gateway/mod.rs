@@ -13,7 +13,8 @@
 //! 3. Log what [`Gateway::take_log`] returns, and feed the metrics now and then.
 //!
 //! Every request ends with one [`Action::Forward`] or [`Action::Reply`], unless it is
-//! gone before; one that [`Gateway::follows`] may be forwarded first and answered later.
+//! gone before; one that ends with its token ([`Gateway::ends_with_token`]) may be forwarded
+//! first and answered later.
 //! Until then no part of it may go upstream; [`Gateway::passes`] tells whether the rest
 //! of it may.
 //!
@@ -35,7 +36,9 @@ use crate::host::{ById, HostCapabilities, HostFailure, RequestInfo};
 use crate::http::{Fields, LocalReply, RequestHead};
 pub use crate::in_flight::{CalloutId, Dispatch};
 use crate::metrics::{Sample, Series};
-use crate::pipeline::{CalloutOutcome, Heard, Pipeline, Settings, Step, Submission, Waiting};
+use crate::pipeline::{
+    AnnouncementOutcome, CalloutOutcome, Pipeline, Settings, Step, Submission, Waiting,
+};
 use crate::shared_data::SharedStore;
 use crate::time::{Span, UnixTime};
 use crate::verdict::Verdict;
@@ -74,9 +77,9 @@ struct Resumable {
     now: UnixTime,
 }
 
-/// The state that a gateway holds for requests, by kind; none once they are over.
+/// What is in progress in a gateway, by kind; nothing once its requests are over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct InProgress {
     /// Requests that wait for a callout.
     pub waiting: usize,
     /// Callouts that requests wait for.
@@ -86,10 +89,10 @@ pub struct Held {
     /// Requests that may go upstream and are not over.
     pub passing: usize,
     /// Those of them that end when their token expires or is revoked.
-    pub followed: usize,
+    pub ending_with_token: usize,
 }
 
-impl Held {
+impl InProgress {
     /// The sum of both.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
@@ -98,21 +101,21 @@ impl Held {
             awaited: self.awaited.saturating_add(other.awaited),
             bodies: self.bodies.saturating_add(other.bodies),
             passing: self.passing.saturating_add(other.passing),
-            followed: self.followed.saturating_add(other.followed),
+            ending_with_token: self.ending_with_token.saturating_add(other.ending_with_token),
         }
     }
 }
 
 /// Getters.
 impl Gateway {
-    /// The state held for requests.
-    pub fn held(&self) -> Held {
-        Held {
+    /// What is in progress.
+    pub fn in_progress(&self) -> InProgress {
+        InProgress {
             waiting: self.waiting.len().saturating_add(self.resumable.len()),
             awaited: self.waiting.callouts(),
             bodies: self.bodies.len(),
             passing: self.passing.len(),
-            followed: self.pipeline.followed(),
+            ending_with_token: self.pipeline.ending_with_token(),
         }
     }
 
@@ -123,8 +126,8 @@ impl Gateway {
 
     /// Whether a forwarded request ends with its token: an [`Action::Reply`] may come for
     /// it until it is [`Gateway::gone`].
-    pub fn follows(&self, request: RequestId) -> bool {
-        self.pipeline.follows(request)
+    pub fn ends_with_token(&self, request: RequestId) -> bool {
+        self.pipeline.ends_with_token(request)
     }
 
     /// Whether a request waits for a callout or for its body. No response but the gateway's
@@ -184,8 +187,8 @@ impl Gateway {
 
     /// Lets the gateway share answers about users with other gateways of the same
     /// configuration. There is one value per user, so the store must evict old ones.
-    pub fn share_answers(&mut self, store: Box<dyn SharedStore>) {
-        self.pipeline.share_answers(store);
+    pub fn share_user_info(&mut self, store: Box<dyn SharedStore>) {
+        self.pipeline.share_user_info(store);
     }
 
     /// Lets the gateway query the host about requests.
@@ -201,15 +204,15 @@ impl Gateway {
     /// goes upstream.
     pub fn begin(&mut self, request: RequestId, head: RequestHead, now: UnixTime) {
         let step = self.pipeline.begin(request, head, now);
-        self.take(request, step);
+        self.enqueue(request, step);
     }
 
     /// Denies a request whose head cannot be read, in shadow mode too: unseen headers
     /// cannot be sanitized. Also works for one that was suspended or passed.
-    pub fn refuse(&mut self, request: RequestId, denial: Denial) {
+    pub fn deny_unreadable(&mut self, request: RequestId, denial: Denial) {
         self.gone(request);
-        let step = self.pipeline.refuse(request, denial);
-        self.take(request, step);
+        let step = self.pipeline.deny_unreadable(request, denial);
+        self.enqueue(request, step);
     }
 
     /// The host failed to execute something for a request: answers it with 500 and
@@ -234,27 +237,27 @@ impl Gateway {
             self.cut_short(request);
         } else if let Some(submission) = self.bodies.remove(&request) {
             let step = self.pipeline.submit(submission, body, now);
-            self.take(request, step);
+            self.enqueue(request, step);
         }
     }
 
     /// All bytes of a request's body have arrived, but it may end with trailers.
-    pub fn hold(&mut self, request: RequestId, body: Option<Vec<u8>>) {
+    pub fn buffer_body(&mut self, request: RequestId, body: Option<Vec<u8>>) {
         if let Some(submission) = self.bodies.get_mut(&request) {
             submission.received = body;
         }
     }
 
-    /// What [`Gateway::hold`] was given, or nothing, if the body has not ended; `None` if
-    /// the gateway wants none.
-    pub fn take_held(&mut self, request: RequestId) -> Option<Vec<u8>> {
+    /// What [`Gateway::buffer_body`] was given, or nothing, if the body has not ended;
+    /// `None` if the gateway wants none.
+    pub fn take_buffered_body(&mut self, request: RequestId) -> Option<Vec<u8>> {
         Some(self.bodies.get_mut(&request)?.received.take().unwrap_or_default())
     }
 
     fn cut_short(&mut self, request: RequestId) {
         if let Some(submission) = self.bodies.remove(&request) {
             let step = self.pipeline.cut_short(submission);
-            self.take(request, step);
+            self.enqueue(request, step);
         }
     }
 
@@ -268,7 +271,7 @@ impl Gateway {
         match self.pipeline.sanitize_trailers(trailers) {
             Ok(names) => Some(names),
             Err(denial) => {
-                self.refuse(request, denial);
+                self.deny_unreadable(request, denial);
                 None
             }
         }
@@ -297,7 +300,7 @@ impl Gateway {
     /// it, unless [`HostCapabilities::resumes_others`].
     pub fn gone(&mut self, request: RequestId) -> Option<CalloutId> {
         self.passing.remove(&request);
-        self.pipeline.unfollow(request);
+        self.pipeline.forget_stream(request);
         self.bodies.remove(&request);
         self.resumable.retain(|resumable| resumable.request != request);
         self.actions.retain(|action| !is_answer_to(action, request));
@@ -316,7 +319,7 @@ impl Gateway {
         self.actions.extend(tick.send.into_iter().map(Action::Send));
         for (request, step) in self.pipeline.end_streams(now) {
             self.passing.remove(&request);
-            self.take(request, step);
+            self.enqueue(request, step);
         }
     }
 
@@ -358,7 +361,7 @@ impl Gateway {
     fn resume(&mut self, resumable: Resumable) {
         let Resumable { request, waiting, outcome, now } = resumable;
         let step = self.pipeline.resume(waiting, &outcome, now);
-        self.take(request, step);
+        self.enqueue(request, step);
     }
 
     /// Whether there may be a next action.
@@ -372,15 +375,15 @@ impl Gateway {
         self.pipeline.announce_revocations();
     }
 
-    /// The revocations made by requests, as text for [`Gateway::hear_announcement`] of
+    /// The revocations made by requests, as text for [`Gateway::apply_announcement`] of
     /// the other nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
         self.pipeline.take_announcement()
     }
 
     /// Applies what another node announced.
-    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Heard {
-        self.pipeline.hear_announcement(text, now)
+    pub fn apply_announcement(&mut self, text: &[u8], now: UnixTime) -> AnnouncementOutcome {
+        self.pipeline.apply_announcement(text, now)
     }
 
     /// The events since the last call.
@@ -412,9 +415,9 @@ impl Gateway {
     }
 
     /// Records the outcome of a step and queues its action.
-    fn take(&mut self, request: RequestId, step: Step) {
+    fn enqueue(&mut self, request: RequestId, step: Step) {
         let action = match step {
-            Step::Await(dispatch, waiting) => self.suspend(request, Some(dispatch), waiting),
+            Step::Wait(dispatch, waiting) => self.suspend(request, Some(dispatch), waiting),
             Step::Join(waiting) => self.suspend(request, None, waiting),
             Step::Receive(submission) => self.read_body(request, submission),
             Step::Done(verdict, Trace { access_log, .. }) => match verdict {

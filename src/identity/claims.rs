@@ -18,41 +18,41 @@ pub(super) struct ClaimSet<'a>(Vec<(Cow<'a, str>, Claim<'a>)>);
 #[derive(Debug)]
 pub(super) enum Claim<'a> {
     /// From where it is.
-    Told(Json<'a>),
+    Borrowed(Json<'a>),
     /// Made for this token.
-    Made(Value),
+    Owned(Value),
 }
 
 impl Claim<'_> {
     fn view(&self) -> Json<'_> {
         match self {
-            Self::Told(value) => *value,
-            Self::Made(value) => value.into(),
+            Self::Borrowed(value) => *value,
+            Self::Owned(value) => value.into(),
         }
     }
 }
 
 impl<'a> From<Json<'a>> for Claim<'a> {
     fn from(value: Json<'a>) -> Self {
-        Self::Told(value)
+        Self::Borrowed(value)
     }
 }
 
 impl<'a> From<&'a str> for Claim<'a> {
     fn from(text: &'a str) -> Self {
-        Self::Told(Json::Text(text))
+        Self::Borrowed(Json::Text(text))
     }
 }
 
 impl From<String> for Claim<'_> {
     fn from(text: String) -> Self {
-        Self::Made(Value::String(text))
+        Self::Owned(Value::String(text))
     }
 }
 
 impl From<Value> for Claim<'_> {
     fn from(value: Value) -> Self {
-        Self::Made(value)
+        Self::Owned(value)
     }
 }
 
@@ -93,8 +93,8 @@ impl<'a> ClaimSet<'a> {
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Value> {
         let at = self.position(name).ok()?;
         match self.0.get_mut(at)? {
-            (_, Claim::Made(value)) => Some(value),
-            (_, Claim::Told(_)) => None,
+            (_, Claim::Owned(value)) => Some(value),
+            (_, Claim::Borrowed(_)) => None,
         }
     }
 
@@ -127,7 +127,7 @@ impl<'a> ClaimSet<'a> {
 impl From<Map<String, Value>> for ClaimSet<'_> {
     fn from(claims: Map<String, Value>) -> Self {
         // In the same order.
-        let owned = |(name, value)| (Cow::Owned(name), Claim::Made(value));
+        let owned = |(name, value)| (Cow::Owned(name), Claim::Owned(value));
         Self(claims.into_iter().map(owned).collect())
     }
 }

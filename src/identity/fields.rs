@@ -180,11 +180,11 @@ impl IdentityHeaders {
             }
             None => {
                 let TakenNames { usernames, custom_ids, credentials } = &self.taken;
-                let name = sources.username().filter(|name| !usernames.holds(name));
+                let name = sources.username().filter(|name| !usernames.contains(name));
                 put(&self.names.username, "preferred_username", name)?;
-                let custom_id = Some(subject).filter(|subject| !custom_ids.holds(subject));
+                let custom_id = Some(subject).filter(|subject| !custom_ids.contains(subject));
                 put(&self.names.custom_id, "sub", custom_id)?;
-                let credential = Some(subject).filter(|subject| !credentials.holds(subject));
+                let credential = Some(subject).filter(|subject| !credentials.contains(subject));
                 put(&self.names.credential, "sub", credential)?;
             }
         }

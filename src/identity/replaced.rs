@@ -38,8 +38,8 @@ impl Replaced {
         let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(malformed);
         let before = claims.get("rctx").and_then(|context| context.get("chain"));
         let before = before.map_or(Some(&[][..]), |it| it.as_array().map(Vec::as_slice));
-        let asked = before.ok_or_else(malformed)?.iter().chain(claims.get("req_wl"));
-        let chain: Vec<_> = asked.map(text).collect::<Result<_, _>>()?;
+        let workloads = before.ok_or_else(malformed)?.iter().chain(claims.get("req_wl"));
+        let chain: Vec<_> = workloads.map(text).collect::<Result<_, _>>()?;
         if chain.len() > MAX_CHAIN {
             return Err(malformed());
         }
@@ -67,7 +67,7 @@ impl Replaced {
             let value = context?.get(name)?;
             Some((name.clone(), value.to_value()))
         });
-        Enrichment::Known(Rc::new(UserInfo::told(json::object(told))), self.expires)
+        Enrichment::Known(Rc::new(UserInfo::from_token(json::object(told))), self.expires)
     }
 
     /// The claims of the replacement, in the form of an identity token's, with the `txn`
@@ -101,7 +101,7 @@ impl Replaced {
 
 impl Minter {
     /// Verifies a transaction token that may be one of the gateway's own.
-    pub fn take_back(
+    pub fn verify_replaceable(
         &self,
         token: Untrusted<'_>,
         providers: &Providers,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::answers::Answers;
+use super::memory::RequestMemory;
 use super::purpose::{Kind, Purpose};
 use crate::callout::{Callout, Service};
 use crate::host::{ById, HostCapabilities};
@@ -148,18 +148,18 @@ impl Callouts {
         }
     }
 
-    /// A callout for a request that has `answers` already: joins the one in flight with the
+    /// A callout for a request that has this `memory`: joins the one in flight with the
     /// same purpose, or opens the one that `make` returns. `None` if `make` returns none,
     /// or if the request already has every possible answer.
     pub(crate) fn request(
         &mut self,
         purpose: Purpose,
-        answers: &Answers,
+        memory: &RequestMemory,
         token_end: Option<UnixTime>,
         now: UnixTime,
         make: impl FnOnce() -> Option<Callout>,
     ) -> Result<Option<Requested>, TooManyCallouts> {
-        if answers.have_all(&purpose) {
+        if memory.has_all_outcomes(&purpose) {
             return Ok(None);
         }
         if self.host.resumes_others

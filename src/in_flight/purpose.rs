@@ -51,7 +51,7 @@ impl Purpose {
     /// How many outcomes a request may wait for: one; but a provider's keys may take two
     /// steps, the second after a discovery document, and each of the two may be
     /// redirected once.
-    pub(crate) const fn most_answers(&self) -> usize {
+    pub(crate) const fn max_outcomes(&self) -> usize {
         match self {
             Self::Keys(_) | Self::DuplicateKeys(_) => 4,
             _ => 1,

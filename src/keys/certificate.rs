@@ -110,7 +110,9 @@ mod tests {
         assert!(set.knows("one") && set.knows("two") && !set.knows("bad"));
         assert_eq!(skipped.len(), 1);
         assert!(matches!(set.unusable("bad"), Some(KeyError::NotPublicPem(_))));
-        assert!(set.holds(&key(&rsa["jwk"]).unwrap()) && set.holds(&key(&ec["jwk"]).unwrap()));
+        assert!(
+            set.contains(&key(&rsa["jwk"]).unwrap()) && set.contains(&key(&ec["jwk"]).unwrap())
+        );
         for (case, document) in [
             ("no PEM", json!({"one": "MIIB"})),
             ("something else too", json!({"one": rsa["pem"], "n": 1})),

@@ -178,7 +178,7 @@ impl KeySet {
     }
 
     /// Whether the set contains this key, under any id.
-    pub fn holds(&self, key: &VerifyingKey) -> bool {
+    pub fn contains(&self, key: &VerifyingKey) -> bool {
         self.keys.iter().any(|known| known.is_same_as(key))
     }
 

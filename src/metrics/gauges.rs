@@ -20,20 +20,20 @@ pub struct Gauges {
 struct Gauge {
     series: Series,
     value: u64,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl Gauge {
     /// A gauge that the host gets with the first samples.
     const fn new(series: Series, value: u64) -> Self {
-        Self { series, value, is_told: false }
+        Self { series, value, is_reported: false }
     }
 
     /// Sets it; true if the host is to be given it.
     const fn set(&mut self, value: u64) -> bool {
-        self.is_told &= self.value == value;
+        self.is_reported &= self.value == value;
         self.value = value;
-        !self.is_told
+        !self.is_reported
     }
 }
 
@@ -67,7 +67,7 @@ impl Gauges {
         let providers = NameLabels::new(providers);
         let gauge = |name, label, value: &str| Series::new(Kind::Gauge, name, [(label, value)]);
         let ages = providers.labels.iter().map(|provider| Gauge {
-            is_told: true,
+            is_reported: true,
             ..Gauge::new(gauge(KEYS_AGE, "provider", provider), 0)
         });
         let algorithms = Algorithm::in_build().map(|algorithm| {
@@ -151,7 +151,7 @@ impl Gauges {
     pub fn retire(&mut self) {
         for gauge in &mut self.gauges {
             if matches!(gauge.series.name, KEYS_AGE | LIST_AGE | CACHE_BYTES) {
-                (gauge.value, gauge.is_told) = (0, false);
+                (gauge.value, gauge.is_reported) = (0, false);
             }
         }
         self.have_news = true;
@@ -164,7 +164,7 @@ impl Gauges {
         let have_news = std::mem::take(&mut self.have_news);
         let gauges = if have_news { &mut *self.gauges } else { &mut [] };
         gauges.iter_mut().enumerate().filter_map(move |(position, gauge)| {
-            let is_new = !std::mem::replace(&mut gauge.is_told, true);
+            let is_new = !std::mem::replace(&mut gauge.is_reported, true);
             is_new.then_some((start.saturating_add(position), gauge.value))
         })
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::event::Trace;
 use crate::host::RequestId;
 use crate::http::RequestHead;
-use crate::in_flight::{Answers, Outcome, Purpose};
+use crate::in_flight::{Outcome, Purpose, RequestMemory};
 use crate::metrics::{Cache, CacheUse, Counters};
 use crate::session::Session;
 use crate::time::UnixTime;
@@ -25,19 +25,19 @@ pub(super) struct Current<'a> {
 pub(super) struct Attempt<'a> {
     pub request: RequestId,
     pub head: &'a RequestHead,
-    /// The outcomes that earlier runs waited for.
-    pub answers: Answers,
+    /// What earlier runs left for this one.
+    pub memory: RequestMemory,
     /// The progress of the request, for the log.
     pub trace: Trace,
     pub now: UnixTime,
     /// The session whose end also ends the request, once it is forwarded.
-    pub followed: Option<Rc<Session>>,
+    pub ends_with: Option<Rc<Session>>,
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(current: Current<'a>, answers: Answers) -> Self {
+    pub(super) fn new(current: Current<'a>, memory: RequestMemory) -> Self {
         let Current { request, head, now } = current;
-        Self { request, head, answers, trace: Trace::default(), now, followed: None }
+        Self { request, head, memory, trace: Trace::default(), now, ends_with: None }
     }
 
     pub(super) const fn current(&self) -> Current<'a> {
@@ -45,13 +45,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// The outcome for `purpose`, if the request waited for it.
-    pub(super) fn answer_for(&self, purpose: &Purpose) -> Option<&Outcome> {
-        self.answers.latest(purpose)
+    pub(super) fn outcome_for(&self, purpose: &Purpose) -> Option<&Outcome> {
+        self.memory.latest(purpose)
     }
 
     /// Counts a cache hit or miss: once per request, since later runs repeat the lookup.
     pub(super) fn count(&mut self, counters: &mut Counters, cache: Cache, used: CacheUse) {
-        if self.answers.counts(cache) {
+        if self.memory.count_once(cache) {
             counters.cache(cache, used);
         }
     }

@@ -103,8 +103,8 @@ impl Pipeline {
         let Some(list) = self.revocations.incomplete(now) else { return Ok(()) };
         attempt.trace.stage = Stage::Revocation;
         let purpose = Purpose::Tokens(list, self.revocations.cursor(list));
-        let make = || self.revocations.ask(list, now);
-        let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
+        let make = || self.revocations.poll_now(list, now);
+        let requested = self.callouts.request(purpose, &attempt.memory, None, now, make);
         Err(Halt::wait_or(requested, Denial::RevocationUnavailable))
     }
 
@@ -139,24 +139,24 @@ impl Pipeline {
         session: Rc<Session>,
     ) -> Result<Rc<Session>, Halt> {
         match session.principal().of_host().cloned() {
-            Some(asked) => self.ask_host_consumer(attempt, text, session, &asked),
+            Some(wanted) => self.look_up_host_consumer(attempt, text, session, &wanted),
             None => Ok(session),
         }
     }
 
     #[inline(never)]
-    fn ask_host_consumer(
+    fn look_up_host_consumer(
         &mut self,
         attempt: &mut Attempt<'_>,
         text: &[u8],
         session: Rc<Session>,
-        asked: &HostConsumer,
+        wanted: &HostConsumer,
     ) -> Result<Rc<Session>, Halt> {
         attempt.trace.stage = Stage::Consumer;
-        let purpose = Purpose::Consumer(asked.clone());
-        let Some(Outcome::Consumer(_, found)) = attempt.answer_for(&purpose) else {
-            let (make, now) = (|| Some(asked.callout()), attempt.now);
-            let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
+        let purpose = Purpose::Consumer(wanted.clone());
+        let Some(Outcome::Consumer(_, found)) = attempt.outcome_for(&purpose) else {
+            let (make, now) = (|| Some(wanted.callout()), attempt.now);
+            let requested = self.callouts.request(purpose, &attempt.memory, None, now, make);
             return Err(Halt::wait_or(requested, Denial::ConsumerUnavailable));
         };
         let found = found.clone().map_err(|_| Denial::ConsumerUnavailable)?;
@@ -188,7 +188,7 @@ impl Pipeline {
             let provider = session.principal().token().provider();
             attempt.trace.provider = self.providers.get(provider).cloned();
             let keys = self.current_keys(provider.into(), now);
-            if session.holds(keys.as_ref(), now) {
+            if session.is_still_valid(keys.as_ref(), now) {
                 attempt.count(&mut self.counters, Cache::Token, CacheUse::Hit);
                 return self.reuse(attempt, session, text);
             }
@@ -212,8 +212,8 @@ impl Pipeline {
         attempt.count(&mut self.counters, Cache::Token, CacheUse::Miss);
         let token = self.known_headers.parse(&opened, self.limits.max_token_bytes);
         let token = token.map_err(Rejection::Unreadable)?;
-        let said = token.said();
-        attempt.trace.token = Some(said.clone());
+        let content = token.content();
+        attempt.trace.token = Some(content.clone());
         let (id, provider) = self.providers.issuer_of(&token)?;
         attempt.trace.provider = Some(Rc::clone(&provider));
         let resource = attempt.trace.resource.clone();
@@ -223,10 +223,10 @@ impl Pipeline {
             return Err(self.wait_for_keys(attempt, id.into()));
         };
         let audiences = accepted_audiences(resource.as_deref(), &provider);
-        let verified = provider
-            .verify(id, token, audiences, &keys, &self.crypto, now)
-            .map_err(|rejection| self.wait_for_key(attempt, id.into(), said.key_id(), rejection))?;
-        self.known_headers.keep(&opened, &said);
+        let verified = provider.verify(id, token, audiences, &keys, &self.crypto, now).map_err(
+            |rejection| self.wait_for_key(attempt, id.into(), content.key_id(), rejection),
+        )?;
+        self.known_headers.keep(&opened, &content);
         attempt.trace.stage = Stage::Revocation;
         let unrevoked = self.revocations.admit(verified, now)?;
         attempt.trace.stage = Stage::Consumer;
@@ -274,9 +274,9 @@ impl Pipeline {
         let Some(keys) = self.current_keys(id.into(), now) else {
             return Err(self.wait_for_keys(attempt, id.into()));
         };
-        provider.verify_to_ask(&token, &keys, &self.crypto, now).map_err(|rejection| {
-            self.wait_for_key(attempt, id.into(), token.key_id(), rejection)
-        })?;
+        provider.verify_before_introspection(&token, &keys, &self.crypto, now).map_err(
+            |rejection| self.wait_for_key(attempt, id.into(), token.key_id(), rejection),
+        )?;
         let claims = token.into_claims().members().to_map();
         self.introspect(attempt, text, Some(claims)).map(Some)
     }
@@ -310,9 +310,9 @@ impl Pipeline {
             return self.reuse(attempt, known?, text);
         }
         let purpose = Purpose::Introspection(Secret::new(text.into()));
-        let Some(Outcome::Introspection(_, answer, at)) = attempt.answer_for(&purpose) else {
+        let Some(Outcome::Introspection(_, answer, at)) = attempt.outcome_for(&purpose) else {
             let make = || Some(introspection.endpoint.callout(text));
-            let requested = self.callouts.request(purpose, &attempt.answers, None, now, make);
+            let requested = self.callouts.request(purpose, &attempt.memory, None, now, make);
             return Err(Halt::wait_or(requested, unavailable));
         };
         let claims = match answer {
@@ -325,7 +325,12 @@ impl Pipeline {
         attempt.trace.stage = Stage::Verify;
         let decision = claims.and_then(|claims| self.accept_answer(attempt, text, claims, at));
         if let (Err(denial), Some(introspection)) = (&decision, &mut self.introspection) {
-            introspection.refuse(text, RefusedFor::Resource(refused_for), denial.clone(), at);
+            introspection.cache_refusal(
+                text,
+                RefusedFor::Resource(refused_for),
+                denial.clone(),
+                at,
+            );
         }
         decision.map_err(Halt::from)
     }
@@ -420,19 +425,19 @@ impl Pipeline {
         let purpose = Purpose::Keys(source);
         let remote = self.key_sources.remote_mut(source).ok_or(NoFetch::Missing)?;
         let answered = if remote.is_failing() { NoFetch::Unanswered } else { NoFetch::Missing };
-        let answer = attempt.answer_for(&purpose);
+        let answer = attempt.outcome_for(&purpose);
         if matches!(answer, Some(Outcome::Keys { settled: true, .. })) {
             return Err(answered);
         }
-        let answers = &attempt.answers;
+        let memory = &attempt.memory;
         let requested = if self.callouts.is_in_flight(&purpose) {
             if self.host.resumes_others {
-                self.callouts.request(purpose, answers, None, now, || None)
+                self.callouts.request(purpose, memory, None, now, || None)
             } else {
                 // Without any keys, every request of a freshly started worker would be
                 // denied, so each makes its own fetch.
                 let again = Purpose::DuplicateKeys(source);
-                self.callouts.request(again, answers, None, now, || remote.fetch_duplicate(now))
+                self.callouts.request(again, memory, None, now, || remote.fetch_duplicate(now))
             }
         } else if remote.is_abandoned() {
             Ok(None)
@@ -442,7 +447,7 @@ impl Pipeline {
                 Lookup::Later => Ok(None),
                 Lookup::Fetch => {
                     let make = || Some(remote.fetch(Some(wanted), now));
-                    self.callouts.request(purpose, answers, None, now, make)
+                    self.callouts.request(purpose, memory, None, now, make)
                 }
             }
         };

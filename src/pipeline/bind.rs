@@ -48,17 +48,17 @@ impl Pipeline {
             }
         }
         let dpop = binding.and_then(|binding| binding.dpop.as_ref());
-        match (&confirmation.key, self.sources.asks_for_proof(attempt.head), dpop) {
+        match (&confirmation.key, self.sources.uses_dpop_scheme(attempt.head), dpop) {
             (None, false, _) => Ok(()),
             (None, true, _) => Err(Denial::BindingMismatch(Mismatch::NotForProofs)),
             (Some(key), true, Some(dpop)) => {
                 let of = ProofOf { head: attempt.head, token: text, key };
                 // A request that waited passes here again.
-                if attempt.answers.is_proved() {
+                if attempt.memory.is_proof_accepted() {
                     return Ok(());
                 }
                 self.check_proof(dpop, of, attempt.now)?;
-                attempt.answers.prove();
+                attempt.memory.mark_proof_accepted();
                 Ok(())
             }
             (Some(_), ..) => Err(Denial::BindingMismatch(Mismatch::WithoutProof)),

@@ -23,7 +23,7 @@ use crate::event::{DeniedRequest, Event, Stage, Trace};
 use crate::host::RequestId;
 use crate::http::{Field, Fields, LocalReply, RequestHead, log_word};
 use crate::identity::Identity;
-use crate::in_flight::{Answers, CalloutId, Dispatch, Requested, TooManyCallouts};
+use crate::in_flight::{CalloutId, Dispatch, RequestMemory, Requested, TooManyCallouts};
 use crate::metrics::RequestOutcome;
 use crate::overrides::TemplateKey;
 use crate::rules::{Anonymous, Applicable, Bypassed, Decision};
@@ -67,7 +67,7 @@ impl From<Requested> for Halt {
     fn from(requested: Requested) -> Self {
         match requested {
             Requested::Joined(callout) => Self::Join(callout),
-            Requested::Opened(sent) => Self::Wait(Box::new(sent)),
+            Requested::Opened(dispatch) => Self::Wait(Box::new(dispatch)),
         }
     }
 }
@@ -85,23 +85,23 @@ impl From<Rejection> for Halt {
 }
 
 impl Pipeline {
-    /// Runs the pipeline until it decides or must wait. `answers`: the outcomes that the
-    /// request has waited for so far.
+    /// Runs the pipeline until it decides or must wait. `memory`: what earlier runs
+    /// left for this one.
     pub(super) fn advance(
         &mut self,
         request: RequestId,
         head: RequestHead,
-        answers: Answers,
+        memory: RequestMemory,
         now: UnixTime,
     ) -> Step {
-        let mut attempt = Attempt::new(Current { request, head: &head, now }, answers);
+        let mut attempt = Attempt::new(Current { request, head: &head, now }, memory);
         let decided = self.decide(&mut attempt);
-        let Attempt { answers, trace, followed, .. } = attempt;
+        let Attempt { memory, trace, ends_with, .. } = attempt;
         let halt = match decided {
             Ok(verdict) => {
                 let verdict = self.framed(&head, verdict);
-                if let Some(session) = followed {
-                    self.follow(request, session, head, &trace);
+                if let Some(session) = ends_with {
+                    self.track_stream(request, session, head, &trace);
                 }
                 return self.end(verdict, trace);
             }
@@ -111,11 +111,11 @@ impl Pipeline {
             Halt::Deny(denial) => {
                 self.deny_or_shadow(Current { request, head: &head, now }, denial, trace)
             }
-            Halt::Wait(sent) => {
-                let callout = sent.id;
-                Step::Await(*sent, Waiting { request, callout, head, answers, trace })
+            Halt::Wait(dispatch) => {
+                let callout = dispatch.id;
+                Step::Wait(*dispatch, Waiting { request, callout, head, memory, trace })
             }
-            Halt::Join(callout) => Step::Join(Waiting { request, callout, head, answers, trace }),
+            Halt::Join(callout) => Step::Join(Waiting { request, callout, head, memory, trace }),
             Halt::Receive(recipient, sanitized, bytes) => {
                 let sanitized = *sanitized;
                 let submission = Submission {
@@ -171,7 +171,7 @@ impl Pipeline {
 
     /// Denies a request whose head could not be read, in shadow mode too: without its
     /// headers it cannot be sanitized. No such denial asks for another proof.
-    pub fn refuse(&mut self, request: RequestId, denial: Denial) -> Step {
+    pub fn deny_unreadable(&mut self, request: RequestId, denial: Denial) -> Step {
         let (head, trace) = (RequestHead::default(), Trace::default());
         let reply = self.reply_without_nonce(&head, &denial, &trace);
         self.deny_with(request, &head, denial, reply, trace)
@@ -229,7 +229,7 @@ impl Pipeline {
         DeniedRequest {
             code: denial.code(),
             detail: denial.to_string(),
-            target: (said(head.method()), said(head.target().path)),
+            target: (log_text(head.method()), log_text(head.target().path)),
             status: denial.status(self.errors.format),
             trace: trace.clone(),
             request_id: self.request_id(request, head),
@@ -263,17 +263,17 @@ impl Pipeline {
             return Ok(Verdict::Forward(HeaderEdits::preflight(sanitized, bypassed, announces)));
         }
         if let Some(endpoint) = self.revocation_endpoint(head).cloned() {
-            return self.receive(attempt, sanitized, &endpoint);
+            return self.authorize_revocation(attempt, sanitized, &endpoint);
         }
         if let Some(kind) = self.signals.at(head.target().path) {
-            return self.hear(attempt, sanitized, kind);
+            return self.receive_signal(attempt, sanitized, kind);
         }
         attempt.trace.stage = Stage::Rule;
         if let Some(verdict) = self.log_in(attempt, &sanitized)? {
             return Ok(verdict);
         }
         let rules = Rc::clone(&self.rules);
-        let call = attempt.answers.call(|| self.mcp_call(attempt.request, head));
+        let call = attempt.memory.call(|| self.mcp_call(attempt.request, head));
         let rule = rules.find_call(head, &call)?;
         attempt.trace.rule = rule.map(|(position, _)| position);
         if let Some(reply) = self.deny_to_publish(head, rule.map(|(_, rule)| rule)) {
@@ -343,11 +343,13 @@ impl Pipeline {
     ) -> Result<Rc<Identity>, Halt> {
         let (session, token) = match presented {
             Presented::Public(token) => (self.authenticate(attempt, token)?, &**token),
-            Presented::Transaction(token) => (self.take_back(attempt, token)?, *token),
+            Presented::Transaction(token) => {
+                (self.authenticate_transaction(attempt, token)?, *token)
+            }
         };
         let identity = self.identify(attempt, &session, token, applicable, template)?;
         attempt.trace.access_log.txn = identity.txn();
-        attempt.followed = self.ends_streams().then_some(session);
+        attempt.ends_with = self.ends_streams().then_some(session);
         Ok(identity)
     }
 
@@ -364,7 +366,7 @@ impl Pipeline {
     fn forwards(&self, template: &TemplateKey) -> bool {
         let takes_its_header = || {
             let header = template.header(&self.minter.defaults);
-            self.sources.names_header(header.name.as_str().as_bytes())
+            self.sources.may_carry_token(header.name.as_str().as_bytes())
         };
         template.forward().unwrap_or(self.sources.forward) && !takes_its_header()
     }
@@ -396,15 +398,18 @@ impl Pipeline {
     /// them is refused.
     pub fn sanitize_trailers(&self, trailers: &Fields) -> Result<Vec<String>, Denial> {
         let logins = self.sealed_tokens.as_ref().map(|sealed| sealed.logins.rules());
-        let asked = |name: &[u8]| {
-            [Some(&*self.rules), logins].into_iter().flatten().any(|rules| rules.ask_header(name))
+        let is_tested = |name: &[u8]| {
+            [Some(&*self.rules), logins]
+                .into_iter()
+                .flatten()
+                .any(|rules| rules.depends_on_header(name))
         };
         let mut unwanted = Vec::new();
         for Field { name, .. } in trailers.iter() {
             let is_ours = self.owned.forbids_trailer(name)
-                || self.sources.names_header(name)
+                || self.sources.may_carry_token(name)
                 || self.bindings.forwarded().any(|(header, _)| header.is_spelled(name));
-            if is_ours || name.starts_with(b":") || asked(name) {
+            if is_ours || name.starts_with(b":") || is_tested(name) {
                 add_name(&mut unwanted, name)?;
             }
         }
@@ -418,7 +423,7 @@ impl Pipeline {
 }
 
 /// A client-supplied value as one word of a log line, made of as much as may show in one.
-fn said(bytes: &[u8]) -> String {
+fn log_text(bytes: &[u8]) -> String {
     const ENOUGH: usize = 8192;
     let bytes = bytes.get(..ENOUGH).unwrap_or(bytes);
     log_word(&String::from_utf8_lossy(bytes))

@@ -161,7 +161,7 @@ impl Pipeline {
             Enrichment::NotConfigured => Ok(()),
             Enrichment::Known(info, _) => self.authorize_info(attempt, info, requirements),
             // Unknown is not the same as not allowed.
-            Enrichment::None if requirements.asks_user_info(from_user_info) => {
+            Enrichment::None if requirements.depends_on_user_info(from_user_info) => {
                 Err(Denial::UserInfoUnavailable)
             }
             Enrichment::None => Ok(()),
@@ -194,7 +194,7 @@ impl Pipeline {
         let key = source.key(token, claims, &text)?;
         let mode = source.failure_mode;
         let purpose = Purpose::UserInfo(key.clone());
-        if let Some(Outcome::UserInfo(_, answer)) = attempt.answer_for(&purpose) {
+        if let Some(Outcome::UserInfo(_, answer)) = attempt.outcome_for(&purpose) {
             return match answer {
                 Some((UserInfoAnswer::Known(info, _), end)) => {
                     Ok(Enrichment::Known(Rc::clone(info), *end))
@@ -221,7 +221,7 @@ impl Pipeline {
             Cached::Miss => {}
         }
         let make = || Some(source.callout(&key));
-        let requested = self.callouts.request(purpose, &attempt.answers, end, now, make);
+        let requested = self.callouts.request(purpose, &attempt.memory, end, now, make);
         Err(Halt::wait_or(requested, Denial::UserInfoUnavailable))
     }
 
@@ -234,7 +234,9 @@ impl Pipeline {
         token_end: Option<UnixTime>,
         now: UnixTime,
     ) -> bool {
-        let (Some(source), Some(store)) = (&self.user_info, &self.answers) else { return false };
+        let (Some(source), Some(store)) = (&self.user_info, &self.user_info_store) else {
+            return false;
+        };
         let told = SharedAnswer::to(&source.callout(key)).read(store.as_ref());
         let Some((answer, Times { came, token_end: first_end })) = told else { return false };
         let token_end = token_end.into_iter().chain(first_end).min();

@@ -9,7 +9,7 @@ use super::attempt::{Attempt, Current};
 use crate::event::Trace;
 use crate::host::RequestId;
 use crate::http::RequestHead;
-use crate::in_flight::{Answers, CalloutId, CalloutPurpose, Purpose};
+use crate::in_flight::{CalloutId, CalloutPurpose, Purpose, RequestMemory};
 use crate::refresh::KeySource;
 use crate::resource::accepted_audiences;
 use crate::rules::{Decision, Requirements};
@@ -34,7 +34,7 @@ impl Pipeline {
         if self.signals.at(head.target().path).is_some() {
             return None;
         }
-        let attempt = Attempt::new(Current { request, head, now }, Answers::default());
+        let attempt = Attempt::new(Current { request, head, now }, RequestMemory::default());
         let attempt = Attempt { trace: trace.clone(), ..attempt };
         self.token_of(&attempt).ok().flatten()
     }

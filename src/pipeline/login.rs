@@ -11,7 +11,7 @@ use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::Event;
 use crate::http::{LocalReply, RequestHead};
-use crate::in_flight::{Answers, Dispatch, Outcome, Purpose, Requested, TooManyCallouts};
+use crate::in_flight::{Dispatch, Outcome, Purpose, RequestMemory, Requested, TooManyCallouts};
 use crate::metrics::RequestOutcome;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
 use crate::time::UnixTime;
@@ -67,7 +67,7 @@ impl Pipeline {
         let head = attempt.head;
         let Some(sealed_tokens) = self.sealed_tokens.clone() else { return Ok(None) };
         let Some((position, login)) = sealed_tokens.logins.find(head)? else { return Ok(None) };
-        if let Some(Outcome::Login(reply)) = attempt.answer_for(&Purpose::Login(position)) {
+        if let Some(Outcome::Login(reply)) = attempt.outcome_for(&Purpose::Login(position)) {
             let reply = reply.clone().ok_or(Denial::LoginUnavailable)?;
             self.counters.ended(RequestOutcome::Login);
             return Ok(Some(Verdict::Answer(reply)));
@@ -76,10 +76,12 @@ impl Pipeline {
             Ok(bytes) if bytes > self.limits.max_login_bytes => {
                 Ok(Some(self.refuse_login(&LoginError::TooLarge)?))
             }
-            Ok(0) => match self.ask_issuer(position, login, attempt.current(), sanitized, None) {
-                Ok(sent) => Err(Halt::Wait(Box::new(sent))),
-                Err(error) => Ok(Some(self.refuse_login(&error)?)),
-            },
+            Ok(0) => {
+                match self.call_login_service(position, login, attempt.current(), sanitized, None) {
+                    Ok(dispatch) => Err(Halt::Wait(Box::new(dispatch))),
+                    Err(error) => Ok(Some(self.refuse_login(&error)?)),
+                }
+            }
             Ok(bytes) => {
                 let sanitized = Box::new(sanitized.clone());
                 Err(Halt::Receive(Recipient::Login(position), sanitized, bytes))
@@ -103,11 +105,11 @@ impl Pipeline {
         let Some(login) = login else {
             return self.deny(current, Denial::LoginUnavailable, trace);
         };
-        match self.ask_issuer(position, login, current, &sanitized, Some(body)) {
-            Ok(sent) => {
-                let callout = sent.id;
-                let answers = Answers::default();
-                Step::Await(sent, Waiting { request, callout, head, answers, trace })
+        match self.call_login_service(position, login, current, &sanitized, Some(body)) {
+            Ok(dispatch) => {
+                let callout = dispatch.id;
+                let memory = RequestMemory::default();
+                Step::Wait(dispatch, Waiting { request, callout, head, memory, trace })
             }
             Err(error) => match self.refuse_login(&error) {
                 Ok(verdict) => Step::Done(self.framed(&head, verdict), trace),
@@ -117,7 +119,7 @@ impl Pipeline {
     }
 
     /// The request to the login service.
-    fn ask_issuer(
+    fn call_login_service(
         &mut self,
         position: usize,
         login: &Login,
@@ -131,9 +133,9 @@ impl Pipeline {
             false => Client::At(self.client_address(request)),
         };
         let callout = login.callout(head, sanitized, body, client)?;
-        let (purpose, answers) = (Purpose::Login(position), Answers::default());
-        match self.callouts.request(purpose, &answers, None, now, || Some(callout)) {
-            Ok(Some(Requested::Opened(sent))) => Ok(sent),
+        let (purpose, memory) = (Purpose::Login(position), RequestMemory::default());
+        match self.callouts.request(purpose, &memory, None, now, || Some(callout)) {
+            Ok(Some(Requested::Opened(dispatch))) => Ok(dispatch),
             Ok(_) | Err(TooManyCallouts) => Err(LoginError::TooMany),
         }
     }

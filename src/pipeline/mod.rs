@@ -29,12 +29,12 @@ mod settings;
 mod signals;
 mod state;
 mod step;
-mod stream;
 mod streams;
 mod tick;
+mod tracked;
 mod unread;
 
-pub use self::revoke::Heard;
+pub use self::revoke::AnnouncementOutcome;
 pub use self::settings::{Limits, Settings, SharedData};
 pub use self::state::Pipeline;
 pub use self::step::{Step, Submission, Tick, Waiting};

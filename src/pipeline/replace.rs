@@ -24,7 +24,7 @@ impl Pipeline {
         &self,
         attempt: &Attempt<'a>,
     ) -> Result<Option<Presented<'a>>, Denial> {
-        match (self.given_back(attempt)?, self.token_of(attempt)?) {
+        match (self.transaction_token_of(attempt)?, self.token_of(attempt)?) {
             (Some(_), Some(_)) => Err(Denial::TokenMultiple),
             (Some(token), None) => Ok(Some(Presented::Transaction(token))),
             (None, token) => Ok(token.map(Presented::Public)),
@@ -33,7 +33,7 @@ impl Pipeline {
 
     /// A transaction token from one of `identity_token.replace.from`. From any other
     /// address it is ignored.
-    fn given_back<'a>(&self, attempt: &Attempt<'a>) -> Result<Option<&'a [u8]>, Denial> {
+    fn transaction_token_of<'a>(&self, attempt: &Attempt<'a>) -> Result<Option<&'a [u8]>, Denial> {
         if self.minter.replace.is_empty() {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl Pipeline {
     }
 
     /// The session of a transaction token, for this one request.
-    pub(super) fn take_back(
+    pub(super) fn authenticate_transaction(
         &mut self,
         attempt: &mut Attempt<'_>,
         text: &[u8],
@@ -68,9 +68,9 @@ impl Pipeline {
         self.wait_for_lists(attempt)?;
         let token =
             Untrusted::parse(text, self.limits.max_token_bytes).map_err(Rejection::Unreadable)?;
-        attempt.trace.token = Some(token.said());
+        attempt.trace.token = Some(token.content());
         let (verified, replaced) =
-            self.minter.take_back(token, &self.providers, &self.crypto, now)?;
+            self.minter.verify_replaceable(token, &self.providers, &self.crypto, now)?;
         let provider = verified.provider();
         attempt.trace.provider = self.providers.get(provider).cloned();
         attempt.trace.resource.as_ref().map_or(Ok(()), |it| it.check_provider(provider))?;

@@ -56,8 +56,8 @@ impl Pipeline {
             }
             Purpose::Tokens(list, since) => {
                 let (store, jitter) = (self.store.as_deref(), self.jitter());
-                let asked = (&*since, callout.sent);
-                match self.revocations.settle(list, reply, asked, store, jitter, now) {
+                let request = (&*since, callout.sent);
+                match self.revocations.settle(list, reply, request, store, jitter, now) {
                     Ok(None) => {}
                     Ok(Some(ignored)) => self.log.push(Event::MemberIgnored(list, ignored)),
                     Err(error) => self.log.push(Event::TokensNotListed(list, error)),
@@ -125,7 +125,7 @@ impl Pipeline {
         match self.read_user_info(source, reply, key, now) {
             Ok(answer) => {
                 let end = self.user_infos.insert(key.clone(), &answer, source, token_end, now);
-                if let (Some(store), CalloutReply::Answer(reply)) = (&self.answers, reply)
+                if let (Some(store), CalloutReply::Answer(reply)) = (&self.user_info_store, reply)
                     && source.current_until(&answer, None, now) > now
                 {
                     let times = Times { came: now, token_end };
@@ -176,7 +176,12 @@ impl Pipeline {
         match IntrospectionEndpoint::read(reply) {
             Ok(answer) => {
                 if matches!(answer, IntrospectionAnswer::Inactive) {
-                    introspection.refuse(token, RefusedFor::Everything, Denial::TokenInactive, now);
+                    introspection.cache_refusal(
+                        token,
+                        RefusedFor::Everything,
+                        Denial::TokenInactive,
+                        now,
+                    );
                 }
                 Some(answer)
             }

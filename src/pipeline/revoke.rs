@@ -16,9 +16,9 @@ use crate::revocation::RevocationEndpoint;
 use crate::time::UnixTime;
 use crate::verdict::Verdict;
 
-/// What became of another node's announcement.
+/// The outcome of another node's announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum AnnouncementOutcome {
     /// It is for other gateways.
     Foreign,
     /// It is in force here.
@@ -41,9 +41,9 @@ impl Pipeline {
         self.revocation_endpoint(head).is_some()
     }
 
-    /// Decides whether the body is read.
+    /// Authorizes the sender; then the body is to be read.
     #[inline(never)]
-    pub(super) fn receive(
+    pub(super) fn authorize_revocation(
         &mut self,
         attempt: &mut Attempt<'_>,
         sanitized: Sanitized,
@@ -59,7 +59,7 @@ impl Pipeline {
         self.authorize_token(attempt, &session, &token, &endpoint.requires)?;
         // User info is fetched only if it matters: revocation must work while the user
         // service is down.
-        if endpoint.requires.asks_user_info(|claim| self.decided_by_user_info(claim)) {
+        if endpoint.requires.depends_on_user_info(|claim| self.decided_by_user_info(claim)) {
             let presented = session.presented(&token);
             let claims = presented.claims().ok_or(Denial::IdentityUnavailable)?;
             let enrichment = self.enrich(attempt, presented.token(), &claims, &token)?;
@@ -112,17 +112,17 @@ impl Pipeline {
     }
 
     /// Applies what another node announced.
-    pub fn hear_announcement(&mut self, text: &[u8], now: UnixTime) -> Heard {
-        match self.revocations.hear(text, self.store.as_deref(), now) {
-            None => Heard::Foreign,
+    pub fn apply_announcement(&mut self, text: &[u8], now: UnixTime) -> AnnouncementOutcome {
+        match self.revocations.apply_announcement(text, self.store.as_deref(), now) {
+            None => AnnouncementOutcome::Foreign,
             Some(Err(denial)) => {
                 self.log.push(Event::AnnouncementNotApplied(denial));
-                Heard::Failed
+                AnnouncementOutcome::Failed
             }
             Some(Ok(submitted)) => {
                 let (by, trace) = (RevokedBy::Node, Trace::default());
                 self.log.push(Event::Revoked { submitted, by, trace, request_id: None });
-                Heard::Applied
+                AnnouncementOutcome::Applied
             }
         }
     }

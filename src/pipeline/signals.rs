@@ -44,14 +44,14 @@ impl<E: Into<SignalError>> From<E> for Refused {
 
 impl Pipeline {
     /// Handles a request to an endpoint for signals: reads its body, then applies it.
-    pub(super) fn hear(
+    pub(super) fn receive_signal(
         &mut self,
         attempt: &mut Attempt<'_>,
         sanitized: Sanitized,
         kind: SignalKind,
     ) -> Result<Verdict, Halt> {
         let signals = Rc::clone(&self.signals);
-        let Some(body) = attempt.answers.body() else {
+        let Some(body) = attempt.memory.body() else {
             if attempt.head.method() != b"POST" {
                 return Ok(self.refuse_body(attempt.head, Recipient::Signal, Unread::Method));
             }
@@ -65,11 +65,11 @@ impl Pipeline {
             let max_bytes = self.limits.max_reply_bytes.min(signals::MAX_BYTES);
             return self.read_body(attempt.head, Recipient::Signal, sanitized, max_bytes);
         };
-        let heard = match kind {
-            SignalKind::Logout => self.hear_logout(attempt, &signals, &body),
-            SignalKind::Events => self.hear_events(attempt, &signals, &body),
+        let received = match kind {
+            SignalKind::Logout => self.receive_logout(attempt, &signals, &body),
+            SignalKind::Events => self.receive_events(attempt, &signals, &body),
         };
-        match heard {
+        match received {
             Ok(()) => {
                 self.counters.ended(RequestOutcome::Revocation);
                 let status = if kind == SignalKind::Logout { 200 } else { 202 };
@@ -81,9 +81,7 @@ impl Pipeline {
                 let text = format!("{}: {denial}", denial.code());
                 let (status, body) = match kind {
                     // OpenID Connect Back-Channel Logout section 2.8.
-                    SignalKind::Logout => {
-                        (400, json!({"error": error, "error_description": text}))
-                    }
+                    SignalKind::Logout => (400, json!({"error": error, "error_description": text})),
                     // RFC 8935 section 2.4: a general error has its own status.
                     SignalKind::Events => (503, json!({"err": error, "description": text})),
                 };
@@ -93,7 +91,7 @@ impl Pipeline {
         }
     }
 
-    fn hear_logout(
+    fn receive_logout(
         &mut self,
         attempt: &mut Attempt<'_>,
         signals: &Signals,
@@ -113,7 +111,7 @@ impl Pipeline {
         self.verify_signal(attempt, &token, id.into(), provider.algorithms, provider.issuers())?;
         // Other gateways of the proxy do not see the revocation, unless they have the
         // same ledger.
-        let (ledger, issuer) = (self.revocations.ledger(), token.unverified_claims());
+        let (ledger, issuer) = (self.revocations.ledger_id(), token.unverified_claims());
         let issuer = issuer.get("iss").and_then(Json::as_str).unwrap_or_default();
         let parts = [ledger.as_bytes(), issuer.as_bytes(), jti.as_bytes()];
         if self.logouts_seen.knows(&parts, self.store.as_deref()) {
@@ -129,7 +127,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn hear_events(
+    fn receive_events(
         &mut self,
         attempt: &mut Attempt<'_>,
         signals: &Signals,
@@ -191,7 +189,7 @@ impl Pipeline {
         by: RevokedBy,
         signals: &Signals,
     ) -> Result<(), Refused> {
-        match attempt.answer_for(&Purpose::Forward) {
+        match attempt.outcome_for(&Purpose::Forward) {
             // It was applied before the request waited for this.
             Some(Outcome::Forwarded(true)) => return Ok(()),
             Some(_) => return Err(Refused::Halt(Denial::RevocationNotForwarded.into())),
@@ -203,8 +201,8 @@ impl Pipeline {
         let trace = attempt.trace.clone();
         self.log.push(Event::Revoked { submitted, by, trace, request_id });
         let Some(forward) = &signals.forward else { return Ok(()) };
-        let (answers, make) = (&attempt.answers, || Some(forward.callout(entries)));
-        let requested = self.callouts.request(Purpose::Forward, answers, None, attempt.now, make);
+        let (memory, make) = (&attempt.memory, || Some(forward.callout(entries)));
+        let requested = self.callouts.request(Purpose::Forward, memory, None, attempt.now, make);
         Err(Refused::Halt(Halt::wait_or(requested, Denial::RevocationNotForwarded)))
     }
 

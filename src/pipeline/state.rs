@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::settings::{Limits, Settings};
 use super::step::{Recipient, Step, Submission, Unread, Waiting};
-use super::stream::Streams;
+use super::tracked::TrackedStreams;
 use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
 use crate::binding::Bindings;
@@ -17,7 +17,7 @@ use crate::event::{Event, Trace};
 use crate::host::{HostCapabilities, RequestId, RequestInfo};
 use crate::http::{HeaderName, LocalReply, RequestHead, log_id};
 use crate::identity::Minter;
-use crate::in_flight::{Answers, CalloutOutcome, Callouts};
+use crate::in_flight::{CalloutOutcome, Callouts, RequestMemory};
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Counters, Sample, Series};
@@ -80,10 +80,10 @@ pub struct Pipeline {
     pub(super) publishes: bool,
     info: Option<Box<dyn RequestInfo>>,
     /// Forwarded requests that end with their token.
-    pub(super) streams: Streams,
+    pub(super) streams: TrackedStreams,
     pub(super) store: Option<Box<dyn SharedStore>>,
     /// Answers about users, shared by the gateways of a configuration.
-    pub(super) answers: Option<Box<dyn SharedStore>>,
+    pub(super) user_info_store: Option<Box<dyn SharedStore>>,
     pub(super) sealed_tokens: Option<SealedTokens>,
     config_hash: u64,
     seed: [u8; 16],
@@ -126,7 +126,7 @@ fn owned_headers(settings: &Settings) -> OwnedHeaders {
     // A transaction token from outside is never one of the gateway's.
     let carriers = settings.minter.carriers.iter().cloned();
     // A header that may also carry the public token is handled with that token.
-    let carriers = carriers.filter(|it| !settings.sources.names_header(it.as_str().as_bytes()));
+    let carriers = carriers.filter(|it| !settings.sources.may_carry_token(it.as_str().as_bytes()));
     // A proof is for the gateway only.
     let proof = settings.bindings.take_proofs().then(HeaderName::dpop);
     let own = [HeaderName::txn_token()].into_iter().chain(proof);
@@ -141,12 +141,13 @@ fn tag_secret(settings: &Settings) -> Vec<u8> {
 }
 
 fn sessions(settings: &Settings, secret: &[u8]) -> Sessions {
-    let claims = match settings.rules.asks_claims() || settings.revocations.asks_each_time() {
-        true => Kept::Parsed,
-        // Whether a long request has to end is decided when no request presents its token.
-        false if settings.limits.end_streams => Kept::Folded,
-        false => Kept::InToken,
-    };
+    let claims =
+        match settings.rules.depends_on_claims() || settings.revocations.needs_claims_each_time() {
+            true => Kept::Parsed,
+            // Whether a long request has to end is decided when no request presents its token.
+            false if settings.limits.end_streams => Kept::Folded,
+            false => Kept::InToken,
+        };
     let references = settings.introspection.as_ref().map_or(0, |(.., entries)| *entries);
     let limits = &settings.limits;
     let entries = (limits.token_cache_entries, references);
@@ -193,7 +194,7 @@ impl Pipeline {
         let (providers, sources) = with_names(settings.providers);
         let mut key_sources = KeySources::new(sources, transmitters);
         for (_, _, remote) in key_sources.remotes_mut() {
-            remote.refuse(Rc::clone(&own));
+            remote.exclude(Rc::clone(&own));
         }
         let proof_buckets = if settings.bindings.take_proofs() { PROOF_BUCKETS } else { 0 };
         let introspection = settings.introspection.map(|(provider, endpoint, max_entries)| {
@@ -229,9 +230,9 @@ impl Pipeline {
             mode: settings.mode,
             publishes: settings.access_log_properties.unwrap_or_default(),
             info: None,
-            streams: Streams::default(),
+            streams: TrackedStreams::default(),
             store: None,
-            answers: None,
+            user_info_store: None,
             sealed_tokens: settings.sealed_tokens,
             config_hash: settings.config_hash,
             seed,
@@ -270,8 +271,8 @@ impl Pipeline {
 
     /// Lets the gateway share answers about users with other gateways of the same
     /// configuration. There is one value per user, so the store must evict old ones.
-    pub fn share_answers(&mut self, store: Box<dyn SharedStore>) {
-        self.answers = Some(store);
+    pub fn share_user_info(&mut self, store: Box<dyn SharedStore>) {
+        self.user_info_store = Some(store);
     }
 
     /// Lets the gateway query the host about requests.
@@ -299,7 +300,7 @@ impl Pipeline {
     /// The MCP call of a request, where a rule needs it: from the body as parsed by the
     /// host, else from its headers.
     pub(super) fn mcp_call(&self, request: RequestId, head: &RequestHead) -> McpCall {
-        if !self.rules.ask_mcp(head) {
+        if !self.rules.depends_on_mcp_call(head) {
             return McpCall::Unknown;
         }
         let text = |path: &[&str]| {
@@ -311,22 +312,22 @@ impl Pipeline {
 
     /// The id by which the host's log names a request.
     pub(super) fn request_id(&self, request: RequestId, head: &RequestHead) -> Option<String> {
-        let told = self.info.as_ref().and_then(|info| info.request_id(request));
-        let id = told.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
+        let of_host = self.info.as_ref().and_then(|info| info.request_id(request));
+        let id = of_host.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
         Some(log_id(&id, MAX_REQUEST_ID))
     }
 
     /// Begins a request. Must be called once, with the whole head, before any part of it
     /// goes upstream.
     pub fn begin(&mut self, request: RequestId, head: RequestHead, now: UnixTime) -> Step {
-        self.advance(request, head, Answers::default(), now)
+        self.advance(request, head, RequestMemory::default(), now)
     }
 
     /// Resumes a request whose callout has completed.
     pub fn resume(&mut self, waiting: Waiting, outcome: &CalloutOutcome, now: UnixTime) -> Step {
-        let Waiting { request, head, mut answers, .. } = waiting;
-        answers.add(outcome);
-        self.advance(request, head, answers, now)
+        let Waiting { request, head, mut memory, .. } = waiting;
+        memory.add(outcome);
+        self.advance(request, head, memory, now)
     }
 
     /// Takes the body of a request that the gateway itself answers; `None` if the host
@@ -342,7 +343,7 @@ impl Pipeline {
             Recipient::Revocations => self.submit_revocations(submission, &body, now),
             Recipient::Signal => {
                 let Submission { request, head, .. } = submission;
-                self.advance(request, head, Answers::of_body(body), now)
+                self.advance(request, head, RequestMemory::with_body(body), now)
             }
             Recipient::Login(position) => self.submit_login(position, submission, body, now),
         }

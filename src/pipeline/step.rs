@@ -4,7 +4,7 @@ use crate::bearer::Sanitized;
 use crate::event::Trace;
 use crate::host::RequestId;
 use crate::http::RequestHead;
-use crate::in_flight::{Answers, CalloutId, Dispatch};
+use crate::in_flight::{CalloutId, Dispatch, RequestMemory};
 use crate::metrics::RequestOutcome;
 use crate::verdict::Verdict;
 
@@ -15,7 +15,7 @@ pub enum Step {
     /// Send the callout and keep the request; when the reply comes, give it to
     /// [`Pipeline::complete`](super::Pipeline::complete) and then resume every
     /// request that waits for it.
-    Await(Dispatch, Waiting),
+    Wait(Dispatch, Waiting),
     /// Keep the request: the callout it waits for is already in flight. Only where
     /// [`HostCapabilities::resumes_others`](crate::host::HostCapabilities).
     Join(Waiting),
@@ -32,7 +32,7 @@ pub struct Waiting {
     pub(crate) request: RequestId,
     pub(crate) callout: CalloutId,
     pub(crate) head: RequestHead,
-    pub(crate) answers: Answers,
+    pub(crate) memory: RequestMemory,
     pub(crate) trace: Trace,
 }
 

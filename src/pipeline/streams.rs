@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Pipeline;
 use super::attempt::Current;
 use super::step::Step;
-use super::stream::Stream;
+use super::tracked::TrackedStream;
 use crate::access_log::AccessLogFields;
 use crate::denial::Denial;
 use crate::event::{Event, Stage, Trace};
@@ -24,7 +24,7 @@ impl Pipeline {
     }
 
     /// Makes the request that was just decided end with its token.
-    pub(super) fn follow(
+    pub(super) fn track_stream(
         &mut self,
         request: RequestId,
         session: Rc<Session>,
@@ -32,21 +32,21 @@ impl Pipeline {
         trace: &Trace,
     ) {
         let trace = trace.clone();
-        self.streams.insert(request, Stream { session, head, trace });
+        self.streams.insert(request, TrackedStream { session, head, trace });
     }
 
     /// Whether a request that was forwarded ends with its token.
-    pub fn follows(&self, request: RequestId) -> bool {
+    pub fn ends_with_token(&self, request: RequestId) -> bool {
         self.streams.contains_key(&request)
     }
 
     /// The number of requests that end with their token.
-    pub fn followed(&self) -> usize {
+    pub fn ending_with_token(&self) -> usize {
         self.streams.len()
     }
 
     /// A request is over.
-    pub fn unfollow(&mut self, request: RequestId) {
+    pub fn forget_stream(&mut self, request: RequestId) {
         self.streams.remove(&request);
     }
 
@@ -56,7 +56,7 @@ impl Pipeline {
         if self.streams.is_empty() {
             return Vec::new();
         }
-        let ended = |(request, stream): (&RequestId, &Stream)| {
+        let ended = |(request, stream): (&RequestId, &TrackedStream)| {
             Some((*request, self.ended(&stream.session, now)?))
         };
         let ended: Vec<_> = self.streams.iter().filter_map(ended).collect();
@@ -79,7 +79,7 @@ impl Pipeline {
         (stage, denial): (Stage, Denial),
         now: UnixTime,
     ) -> Option<(RequestId, Step)> {
-        let Stream { head, trace, .. } = self.streams.remove(&request)?;
+        let TrackedStream { head, trace, .. } = self.streams.remove(&request)?;
         // The access log got the other fields when the request was forwarded.
         let trace = Trace { stage, access_log: AccessLogFields::EMPTY, ..trace };
         self.counters.stream_ended(denial.code());

@@ -126,7 +126,7 @@ impl RemoteKeys {
     }
 
     /// Sets the gateway's own keys, which are skipped in fetched sets.
-    pub fn refuse(&mut self, own: Rc<[VerifyingKey]>) {
+    pub fn exclude(&mut self, own: Rc<[VerifyingKey]>) {
         self.own = own;
     }
 
@@ -261,7 +261,7 @@ impl RemoteKeys {
             }
             Redirect::None | Redirect::Followed(_) => self.first_fetch(now),
         };
-        self.schedule.asked(callout.service.timeout, now);
+        self.schedule.requested(callout.service.timeout, now);
         callout
     }
 

@@ -19,7 +19,7 @@ pub enum Wanted {
 /// Why no fetch is made for a wanted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoFetch {
-    /// The issuer has been asked, or cannot be, and does not have the key.
+    /// The issuer has been recent, or cannot be, and does not have the key.
     Missing,
     /// It is not known whether the issuer has the key: its service fails, or no fetch may
     /// be made yet.
@@ -46,7 +46,7 @@ pub enum Lookup {
 pub(super) struct Lookups {
     cooldown: Span,
     /// The lookups of the last cooldown, by a hash under a key of this VM.
-    asked: VecDeque<(u64, Period)>,
+    recent: VecDeque<(u64, Period)>,
     hashes: RandomState,
     /// As long as the fetches made so far last at the pace of [`Lookups::interval`].
     paced: Option<Period>,
@@ -57,8 +57,8 @@ const FETCHES_IN_COOLDOWN: u32 = 4;
 
 impl Lookups {
     pub(super) fn new(cooldown: Span) -> Self {
-        let (asked, hashes) = (VecDeque::new(), RandomState::new());
-        Self { cooldown, asked, hashes, paced: None }
+        let (recent, hashes) = (VecDeque::new(), RandomState::new());
+        Self { cooldown, recent, hashes, paced: None }
     }
 
     /// The time between fetches. One may be early, so that a single made-up token delays
@@ -70,9 +70,9 @@ impl Lookups {
 
     /// Decides whether a fetch may be made for this key.
     pub(super) fn look(&self, wanted: &Wanted, now: UnixTime) -> Lookup {
-        let question = self.hashes.hash_one(wanted);
-        let mut standing = self.asked.iter().filter(|(_, period)| period.contains(now));
-        if standing.any(|(asked, _)| *asked == question) {
+        let hash = self.hashes.hash_one(wanted);
+        let mut standing = self.recent.iter().filter(|(_, period)| period.contains(now));
+        if standing.any(|(recent, _)| *recent == hash) {
             return Lookup::Answered;
         }
         let early = now.plus(self.interval());
@@ -82,9 +82,9 @@ impl Lookups {
 
     /// Records a fetch for this key.
     pub(super) fn spend(&mut self, wanted: &Wanted, now: UnixTime) {
-        self.asked.retain(|(_, period)| period.contains(now));
-        let asked = self.hashes.hash_one(wanted);
-        self.asked.push_back((asked, Period::of(now, self.cooldown)));
+        self.recent.retain(|(_, period)| period.contains(now));
+        let hash = self.hashes.hash_one(wanted);
+        self.recent.push_back((hash, Period::of(now, self.cooldown)));
         let paced = self.paced.filter(|paced| paced.contains(now)).map_or(now, Period::until);
         self.paced = Some(Period::new(now, paced.plus(self.interval())));
     }
@@ -127,7 +127,7 @@ mod tests {
             if lookups.look(&made_up, at(millis)) == Lookup::Fetch {
                 lookups.spend(&made_up, at(millis));
                 fetches += 1;
-                assert!(lookups.asked.len() < 8);
+                assert!(lookups.recent.len() < 8);
             }
         }
         assert_eq!(fetches, 41, "a burst of two, then four in 30 s");

@@ -30,10 +30,10 @@ pub(super) enum Effect {
     /// Adds the entry.
     Add,
     /// Withdraws the revocation.
-    TakeBack,
+    Withdraw,
     /// Withdraws the revocation if a feed made it: a feed that is read from its start must
     /// not withdraw entries that this proxy received since.
-    TakeBackFed,
+    WithdrawFed,
 }
 
 impl Source {
@@ -48,8 +48,8 @@ impl Effect {
     pub(super) const fn reaches(self, source: Source) -> bool {
         match self {
             Self::Add => false,
-            Self::TakeBack => true,
-            Self::TakeBackFed => matches!(source, Source::Feed),
+            Self::Withdraw => true,
+            Self::WithdrawFed => matches!(source, Source::Feed),
         }
     }
 }
@@ -63,8 +63,8 @@ impl Change {
         };
         let effect = match self.effect {
             Effect::Add => "add",
-            Effect::TakeBack => "back",
-            Effect::TakeBackFed => "back_fed",
+            Effect::Withdraw => "back",
+            Effect::WithdrawFed => "back_fed",
         };
         json!([effect, source, self.entry.to_json()])
     }
@@ -79,8 +79,8 @@ impl Change {
         };
         let effect = match effect.as_str()? {
             "add" => Effect::Add,
-            "back" => Effect::TakeBack,
-            "back_fed" => Effect::TakeBackFed,
+            "back" => Effect::Withdraw,
+            "back_fed" => Effect::WithdrawFed,
             _ => return None,
         };
         Some(Self { entry: Entry::read(entry).ok()?, source, effect })
@@ -95,7 +95,7 @@ mod tests {
     fn changes_survive_the_way_through_the_store() {
         let entry = Entry::read(&json!({"sub": "a", "iss": "i", "until": 7.5})).unwrap();
         for source in [Source::Feed, Source::Here] {
-            for effect in [Effect::Add, Effect::TakeBack, Effect::TakeBackFed] {
+            for effect in [Effect::Add, Effect::Withdraw, Effect::WithdrawFed] {
                 let change = Change { entry: entry.clone(), source, effect };
                 assert_eq!(Change::read(&change.to_json()), Some(change));
             }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::change::{Change, Effect, Source};
 use super::entry::{Entry, Selector, Validity, claim_key, claim_of};
-use super::held::{AllHeld, Held};
+use super::validities::{SourcedValidity, Validities};
 use crate::json::{Document, Json};
 use crate::time::{Span, UnixTime};
 use crate::token::{ClaimPath, MAX_CLOCK_SKEW_SECONDS, Verified, numeric_date, text_of};
@@ -14,7 +14,7 @@ use crate::token::{ClaimPath, MAX_CLOCK_SKEW_SECONDS, Verified, numeric_date, te
 pub(super) struct EntryIndex {
     policy: Policy,
     /// By position in [`Selector::ALL`].
-    validities: [HashMap<String, AllHeld>; Selector::ALL.len()],
+    validities: [HashMap<String, Validities>; Selector::ALL.len()],
     /// The claims that entries select by, as written.
     claims: HashMap<String, ClaimPath>,
     len: usize,
@@ -86,14 +86,14 @@ impl EntryIndex {
         from_start: bool,
         now: UnixTime,
     ) -> Vec<Change> {
-        let back = if from_start { Effect::TakeBackFed } else { Effect::TakeBack };
+        let withdrawal = if from_start { Effect::WithdrawFed } else { Effect::Withdraw };
         // Each is decided by what the ones before it left for the same name.
         let mut scratch = Self::new(self.policy, usize::MAX, self.skew);
         let mut changes = Vec::new();
         for entry in entries {
             scratch.copy(entry, self);
-            let effect = if scratch.takes_back(entry, back, now) {
-                back
+            let effect = if scratch.withdraws(entry, withdrawal, now) {
+                withdrawal
             } else if scratch.knows(entry, source) || self.is_over(&entry.validity, now) {
                 continue;
             } else {
@@ -111,20 +111,26 @@ impl EntryIndex {
         if let Some(validities) = self.validities.get_mut(entry.selector as usize)
             && !validities.contains_key(&entry.value)
         {
-            validities.insert(entry.value.clone(), from.held(entry).cloned().unwrap_or_default());
+            validities.insert(
+                entry.value.clone(),
+                from.validities_of(entry).cloned().unwrap_or_default(),
+            );
         }
     }
 
     /// True if an entry withdraws a revocation: its end has passed, and the revocation's
     /// has not.
-    fn takes_back(&self, entry: &Entry, effect: Effect, now: UnixTime) -> bool {
-        let is_ended =
-            |held: &Held| effect.reaches(held.source) && entry.validity.ends(&held.validity);
+    fn withdraws(&self, entry: &Entry, effect: Effect, now: UnixTime) -> bool {
+        let is_ended = |known: &SourcedValidity| {
+            effect.reaches(known.source) && entry.validity.ends(&known.validity)
+        };
         self.policy == Policy::Add
             && entry.validity.has_ended(now)
-            && self.held(entry).is_some_and(|held| match entry.validity.issuer.as_deref() {
-                None => held.iter().any(is_ended),
-                issuer => held.of(issuer).any(is_ended),
+            && self.validities_of(entry).is_some_and(|known| {
+                match entry.validity.issuer.as_deref() {
+                    None => known.iter().any(is_ended),
+                    issuer => known.of(issuer).any(is_ended),
+                }
             })
     }
 
@@ -135,12 +141,12 @@ impl EntryIndex {
             return self.add(entry, source, now);
         }
         let Some(validities) = self.validities.get_mut(entry.selector as usize) else { return };
-        if let Some(held) = validities.get_mut(&entry.value) {
-            let before = held.len();
-            held.remove(entry.validity.issuer.as_deref(), |held| {
-                effect.reaches(held.source) && entry.validity.ends(&held.validity)
+        if let Some(known) = validities.get_mut(&entry.value) {
+            let before = known.len();
+            known.remove(entry.validity.issuer.as_deref(), |known| {
+                effect.reaches(known.source) && entry.validity.ends(&known.validity)
             });
-            self.len = self.len.saturating_sub(before).saturating_add(held.len());
+            self.len = self.len.saturating_sub(before).saturating_add(known.len());
             self.generation = self.generation.wrapping_add(1);
         }
     }
@@ -161,35 +167,35 @@ impl EntryIndex {
         self.first_end = earlier(self.first_end, validity.until);
         let before = validities.len();
         match self.policy {
-            Policy::Add => validities.remove(validity.issuer.as_deref(), |held| {
-                validity.covers(&held.validity) && source.outranks(held.source)
+            Policy::Add => validities.remove(validity.issuer.as_deref(), |known| {
+                validity.covers(&known.validity) && source.outranks(known.source)
             }),
-            Policy::Replace => *validities = AllHeld::default(),
+            Policy::Replace => *validities = Validities::default(),
         }
-        validities.push(Held { validity, source });
+        validities.push(SourcedValidity { validity, source });
         self.len = self.len.saturating_sub(before).saturating_add(validities.len());
         self.generation = self.generation.wrapping_add(1);
     }
 
-    fn held(&self, entry: &Entry) -> Option<&AllHeld> {
+    fn validities_of(&self, entry: &Entry) -> Option<&Validities> {
         self.validities.get(entry.selector as usize)?.get(&entry.value)
     }
 
     /// True if an entry is already known.
     fn knows(&self, entry: &Entry, source: Source) -> bool {
-        let held = self.held(entry).into_iter();
-        held.flat_map(|held| held.of(entry.validity.issuer.as_deref())).any(|held| {
+        let known = self.validities_of(entry).into_iter();
+        known.flat_map(|known| known.of(entry.validity.issuer.as_deref())).any(|known| {
             match self.policy {
                 Policy::Add => {
-                    held.validity.covers(&entry.validity) && held.source.outranks(source)
+                    known.validity.covers(&entry.validity) && known.source.outranks(source)
                 }
-                Policy::Replace => held.validity == entry.validity,
+                Policy::Replace => known.validity == entry.validity,
             }
         })
     }
 
     /// True if an entry applies to this token with these `claims`.
-    pub(super) fn names(&self, token: &Verified, claims: &Document, now: UnixTime) -> bool {
+    pub(super) fn matches(&self, token: &Verified, claims: &Document, now: UnixTime) -> bool {
         if self.len == 0 {
             return false;
         }
@@ -208,9 +214,9 @@ impl EntryIndex {
         let issuer = text("iss");
         let issued = numeric_date(claims, "iat").ok().flatten();
         let is_named = |selector: Selector, value: &str| {
-            let held = self.validities.get(selector as usize).and_then(|held| held.get(value));
-            let mut held = held.into_iter().flat_map(|held| held.of(issuer));
-            held.any(|held| held.validity.applies(issuer, issued, now))
+            let known = self.validities.get(selector as usize).and_then(|known| known.get(value));
+            let mut known = known.into_iter().flat_map(|known| known.of(issuer));
+            known.any(|known| known.validity.applies(issuer, issued, now))
         };
         let by_claim = |(claim, path): (&String, &ClaimPath)| {
             let is_named = |value: &str| is_named(Selector::Claim, &claim_key(claim, value));
@@ -240,17 +246,17 @@ impl EntryIndex {
         self.first_end = None;
         for validities in &mut self.validities {
             validities.retain(|_, validities| {
-                validities.remove(None, |held| held.validity.has_ended(now));
-                for held in validities.iter() {
-                    self.first_end = earlier(self.first_end, held.validity.until);
+                validities.remove(None, |known| known.validity.has_ended(now));
+                for known in validities.iter() {
+                    self.first_end = earlier(self.first_end, known.validity.until);
                 }
                 len = len.saturating_add(validities.len());
                 validities.len() > 0
             });
         }
         self.len = len;
-        let held = self.validities.get(Selector::Claim as usize);
-        let named = held.into_iter().flat_map(HashMap::keys).map(|key| claim_of(key).0);
+        let known = self.validities.get(Selector::Claim as usize);
+        let named = known.into_iter().flat_map(HashMap::keys).map(|key| claim_of(key).0);
         let named: HashSet<&str> = named.collect();
         self.claims.retain(|claim, _| named.contains(claim.as_str()));
     }
@@ -268,10 +274,10 @@ impl EntryIndex {
     pub(super) fn entries(&self) -> impl Iterator<Item = Change> {
         Selector::ALL.into_iter().zip(&self.validities).flat_map(|(selector, validities)| {
             validities.iter().flat_map(move |(value, validities)| {
-                validities.iter().map(move |held| {
-                    let (value, validity) = (value.clone(), held.validity.clone());
+                validities.iter().map(move |known| {
+                    let (value, validity) = (value.clone(), known.validity.clone());
                     let entry = Entry { selector, value, validity };
-                    Change { entry, source: held.source, effect: Effect::Add }
+                    Change { entry, source: known.source, effect: Effect::Add }
                 })
             })
         })
@@ -343,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_has_ended_takes_its_name_back() {
+    fn an_entry_that_has_ended_withdraws_earlier_ones() {
         let here = |value| (value, Source::Here, false);
         let fed = |value| (value, Source::Feed, false);
         let again = |value| (value, Source::Feed, true);
@@ -398,7 +404,7 @@ mod tests {
                 }
                 assert_eq!(index.len(), expected, "{policy:?}, {entries:?}");
                 let last = entries[1].validity.until.is_none();
-                let holds = index.entries().any(|held| held.entry.validity.until.is_none());
+                let holds = index.entries().any(|known| known.entry.validity.until.is_none());
                 assert_eq!(holds, last, "{policy:?}, {entries:?}");
             }
         }

@@ -61,11 +61,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Advances past a page that was requested at `asked`.
-    pub(super) fn pass(&mut self, page: &Page, since: &str, policy: Policy, asked: UnixTime) {
+    /// Advances past a page that was requested at `sent`.
+    pub(super) fn pass(&mut self, page: &Page, since: &str, policy: Policy, sent: UnixTime) {
         self.cursor = Rc::from(page.cursor.as_str());
         if !page.more {
-            self.fresh_at = Some(asked);
+            self.fresh_at = Some(sent);
             self.is_loaded = true;
         } else if since.is_empty() && policy == Policy::Replace {
             // The old list is gone, and this is only the start of the new one.
@@ -132,7 +132,7 @@ impl Feed {
     }
 
     /// The request for the page after the cursor. No other one is due until its timeout.
-    pub(super) fn ask(&mut self, now: UnixTime) -> Callout {
+    pub(super) fn request(&mut self, now: UnixTime) -> Callout {
         let Self { endpoint, progress: Progress { cursor, .. }, .. } = self;
         let mut path = endpoint.path.clone();
         if !cursor.is_empty() {
@@ -140,7 +140,7 @@ impl Feed {
             path.push_str("since=");
             path.push_str(&percent_encode(cursor.as_bytes()));
         }
-        self.schedule.asked(endpoint.service.timeout, now);
+        self.schedule.requested(endpoint.service.timeout, now);
         Callout::get(&endpoint.service, path)
     }
 

@@ -97,8 +97,8 @@ impl List {
     }
 
     /// True if an entry applies to this token with these `claims`.
-    pub(super) fn names(&self, token: &Verified, claims: &Document, now: UnixTime) -> bool {
-        self.index.names(token, claims, now)
+    pub(super) fn matches(&self, token: &Verified, claims: &Document, now: UnixTime) -> bool {
+        self.index.matches(token, claims, now)
     }
 
     /// Changes whenever an entry was added or withdrawn.
@@ -196,14 +196,14 @@ impl List {
             }
             feed.lease = Some(lease);
         }
-        Some(feed.ask(now))
+        Some(feed.request(now))
     }
 
     /// Polls the feed for a request that cannot be decided without it. While the service
     /// fails, its backoff is respected.
-    pub(super) fn ask(&mut self, now: UnixTime) -> Option<Callout> {
+    pub(super) fn poll_now(&mut self, now: UnixTime) -> Option<Callout> {
         let feed = self.feed.as_mut()?;
-        (!feed.schedule.is_failing() || feed.schedule.is_due(now)).then(|| feed.ask(now))
+        (!feed.schedule.is_failing() || feed.schedule.is_due(now)).then(|| feed.request(now))
     }
 
     /// Processes a reply of the feed; returns the name of an ignored member, if any. A

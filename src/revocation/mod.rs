@@ -9,9 +9,9 @@ mod change_log;
 mod entry;
 mod entry_index;
 mod feed;
-mod held;
 mod list;
 mod shared_list;
+mod validities;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -83,7 +83,7 @@ pub struct Submitted {
     /// The names of the first few.
     pub names: Vec<String>,
     /// The number of withdrawals.
-    pub taken_back: usize,
+    pub withdrawn: usize,
 }
 
 /// The path of the revocation endpoint, and its requirements for senders.
@@ -193,7 +193,7 @@ impl Revocations {
     }
 
     /// The identity that gateways sharing revocations have in common.
-    pub fn ledger(&self) -> String {
+    pub fn ledger_id(&self) -> String {
         self.gateway.to_string()
     }
 
@@ -247,7 +247,7 @@ impl Revocations {
     }
 
     /// True if [`Revocations::still_admits`] needs the claims of each token.
-    pub const fn asks_each_time(&self) -> bool {
+    pub const fn needs_claims_each_time(&self) -> bool {
         self.allowed.is_some()
     }
 
@@ -257,12 +257,12 @@ impl Revocations {
             return Ok(());
         }
         let (token, claims) = (token.token(), token.claims().ok_or(Denial::TokenRevoked)?);
-        if revoked.is_some_and(|list| list.names(token, &claims, now)) {
+        if revoked.is_some_and(|list| list.matches(token, &claims, now)) {
             return Err(Denial::TokenRevoked);
         }
         // A list that was never loaded does not count; `incomplete` decides then. A
         // loaded but empty one admits no token.
-        let is_listed = |list: &List| list.names(token, &claims, now) || list.is_unknown();
+        let is_listed = |list: &List| list.matches(token, &claims, now) || list.is_unknown();
         if self.allowed.as_ref().is_none_or(is_listed) { Ok(()) } else { Err(Denial::TokenRevoked) }
     }
 
@@ -295,8 +295,8 @@ impl Revocations {
     }
 
     /// Polls the feed for a request that waits for the list.
-    pub fn ask(&mut self, id: ListId, now: UnixTime) -> Option<Callout> {
-        self.list_mut(id)?.ask(now)
+    pub fn poll_now(&mut self, id: ListId, now: UnixTime) -> Option<Callout> {
+        self.list_mut(id)?.poll_now(now)
     }
 
     /// Processes the reply of a list's feed to a request that was sent at `sent`, with
@@ -355,8 +355,8 @@ impl Revocations {
         self.announcements.get_or_insert_default();
     }
 
-    /// The revocations made by requests, oldest first, as text for [`Revocations::hear`] of
-    /// the other nodes.
+    /// The revocations made by requests, oldest first, as text for
+    /// [`Revocations::apply_announcement`] of the other nodes.
     pub fn take_announcement(&mut self) -> Option<String> {
         self.announcements.as_mut()?.pop_front()
     }
@@ -364,7 +364,7 @@ impl Revocations {
     /// Applies what another node announced. `None` if it is for other gateways or names
     /// none. One for this gateway with entries that cannot be read, perhaps of a later
     /// version, is an error: something was revoked that passes here.
-    pub fn hear(
+    pub fn apply_announcement(
         &mut self,
         text: &[u8],
         store: Option<&dyn SharedStore>,
@@ -388,11 +388,11 @@ impl Revocations {
     ) -> Result<Submitted, Denial> {
         let list = self.revoked.as_mut().ok_or(Denial::RevocationUnavailable)?;
         let changes = list.submit(entries, store, now)?;
-        let is_back = |change: &&Change| change.effect != Effect::Add;
+        let is_withdrawal = |change: &&Change| change.effect != Effect::Add;
         Ok(Submitted {
             entries: entries.len(),
             names: entries.iter().take(MAX_NAMES).map(Entry::summary).collect(),
-            taken_back: changes.iter().filter(is_back).count(),
+            withdrawn: changes.iter().filter(is_withdrawal).count(),
         })
     }
 

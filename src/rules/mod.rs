@@ -42,7 +42,7 @@ pub struct Rules {
     /// services are case-sensitive.
     blind_index: Option<PathIndex>,
     paths: PathReaders,
-    ask_mcp: bool,
+    has_mcp_conditions: bool,
 }
 
 /// How services behind the gateway read paths.
@@ -78,8 +78,8 @@ impl Matcher {
     /// Whether it matches every request.
     pub const fn is_for_all(&self) -> bool {
         let Conditions { methods, hosts, headers, mcp } = &self.conditions;
-        let asks_nothing = methods.is_empty() && hosts.is_empty() && headers.is_empty();
-        self.path.is_none() && asks_nothing && mcp.is_none()
+        let has_no_conditions = methods.is_empty() && hosts.is_empty() && headers.is_empty();
+        self.path.is_none() && has_no_conditions && mcp.is_none()
     }
 }
 
@@ -142,8 +142,8 @@ impl Rules {
         let is_other = patterns().zip(&folded).any(|(path, folded)| path != folded.as_ref());
         let blind_index = (is_other && !paths.are_case_sensitive)
             .then(|| PathIndex::new(folded.iter().map(Option::as_ref)));
-        let ask_mcp = rules.iter().any(|rule| rule.matcher.conditions.mcp.is_some());
-        Self { rules, default_requirements, index, blind_index, paths, ask_mcp }
+        let has_mcp_conditions = rules.iter().any(|rule| rule.matcher.conditions.mcp.is_some());
+        Self { rules, default_requirements, index, blind_index, paths, has_mcp_conditions }
     }
 
     /// The rule at a position.
@@ -269,8 +269,8 @@ impl Rules {
 impl Rules {
     /// True if the rule of a request may depend on what it calls by the Model Context
     /// Protocol.
-    pub fn ask_mcp(&self, head: &RequestHead) -> bool {
-        self.ask_mcp && self.calls(head).next().is_some()
+    pub fn depends_on_mcp_call(&self, head: &RequestHead) -> bool {
+        self.has_mcp_conditions && self.calls(head).next().is_some()
     }
 
     /// What a request must meet that has this MCP call and this rule, by
@@ -297,7 +297,7 @@ impl Rules {
     /// The requirements of the rules before `found` that may apply while the request's
     /// MCP call is uncertain: it must meet all of them.
     fn possible(&self, head: &RequestHead, found: Option<usize>) -> Vec<&Requirements> {
-        if !self.ask_mcp {
+        if !self.has_mcp_conditions {
             return Vec::new();
         }
         let rules =
@@ -352,10 +352,10 @@ pub enum Openness {
 
 impl Rules {
     /// True if a rule has a condition on the header `name`, in any spelling.
-    pub fn ask_header(&self, name: &[u8]) -> bool {
+    pub fn depends_on_header(&self, name: &[u8]) -> bool {
         let mut headers = self.rules.iter().flat_map(|rule| &rule.matcher.conditions.headers);
         let is_mcp = || MCP_HEADERS.iter().any(|own| is_spelled(own.as_bytes(), name));
-        headers.any(|header| header.name.is_spelled(name)) || self.ask_mcp && is_mcp()
+        headers.any(|header| header.name.is_spelled(name)) || self.has_mcp_conditions && is_mcp()
     }
 
     /// The openness of `path` for a GET without a token: by the first rule that certainly
@@ -382,7 +382,7 @@ impl Rules {
     }
 
     /// True if some rule has a condition on a claim.
-    pub fn asks_claims(&self) -> bool {
+    pub fn depends_on_claims(&self) -> bool {
         let accesses = self.rules.iter().filter_map(|rule| match &rule.access {
             Access::Requires(requirements) => Some(requirements.as_ref()),
             Access::Bypass => None,

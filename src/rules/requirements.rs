@@ -53,7 +53,7 @@ impl Requirements {
 
     /// True if every valid token could pass. Negative conditions do not count: they exclude
     /// some tokens and admit all others.
-    pub fn asks_nothing(&self) -> bool {
+    pub fn admits_any_token(&self) -> bool {
         self.audiences.is_empty()
             && self.providers.is_empty()
             && self.scopes_all.is_empty()
@@ -132,7 +132,7 @@ impl Requirements {
     }
 
     /// True if a requirement is about a claim from user info, even about its absence.
-    pub fn asks_user_info(&self, from_user_info: impl Fn(&ClaimPath) -> bool) -> bool {
+    pub fn depends_on_user_info(&self, from_user_info: impl Fn(&ClaimPath) -> bool) -> bool {
         self.claims.iter().any(|rule| from_user_info(&rule.path))
     }
 }

@@ -18,22 +18,22 @@ use crate::json::{self, Document, Json, Members};
 ///
 /// Its content may be used to find the verification key, and for nothing else.
 pub struct Untrusted<'a> {
-    said: TokenWords,
+    content: TokenContent,
     signing_input: &'a [u8],
     signature: Vec<u8>,
 }
 
-/// What a token says. Shared with the progress of a request, whose log line may need it.
+/// The content of a token. Shared with the progress of a request, whose log line may need it.
 #[derive(Clone)]
-pub struct TokenWords {
+pub struct TokenContent {
     header: Rc<JoseHeader>,
     claims: Rc<Document>,
 }
 
-impl fmt::Debug for TokenWords {
+impl fmt::Debug for TokenContent {
     /// Nothing: it is a part of the credential.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenWords").finish_non_exhaustive()
+        f.debug_struct("TokenContent").finish_non_exhaustive()
     }
 }
 
@@ -84,7 +84,7 @@ impl<'a> Untrusted<'a> {
         let header = read_header(header)?;
         let claims = Rc::new(read_claims(payload)?);
         Ok(Self {
-            said: TokenWords { header, claims },
+            content: TokenContent { header, claims },
             signing_input,
             signature: decode(Part::Signature, signature)?,
         })
@@ -92,17 +92,17 @@ impl<'a> Untrusted<'a> {
 
     /// `alg`, which may be any text: compared with what the key allows, never obeyed.
     pub fn algorithm_name(&self) -> &str {
-        self.said.header.algorithm()
+        self.content.header.algorithm()
     }
 
     /// `kid`, if present: used for lookup only.
     pub fn key_id(&self) -> Option<&str> {
-        self.said.key_id()
+        self.content.key_id()
     }
 
     /// `typ`, if present.
     pub fn typ(&self) -> Option<&str> {
-        self.said.header.typ()
+        self.content.header.typ()
     }
 
     /// `typ` in lower case and without `application/` (RFC 7515 section 4.1.9), if
@@ -119,22 +119,22 @@ impl<'a> Untrusted<'a> {
 
     /// A header parameter, if present: as untrusted as the rest.
     pub fn header_parameter(&self, name: &str) -> Option<&Value> {
-        self.said.header.member(name)
+        self.content.header.member(name)
     }
 
     /// The claims, not verified.
     pub fn unverified_claims(&self) -> Members<'_> {
-        self.said.claims.members()
+        self.content.claims.members()
     }
 
     /// The claims as they are; to be called when the signature is verified.
     pub fn into_claims(self) -> Rc<Document> {
-        self.said.claims
+        self.content.claims
     }
 
     /// What it says, for the log of a denial.
-    pub fn said(&self) -> TokenWords {
-        self.said.clone()
+    pub fn content(&self) -> TokenContent {
+        self.content.clone()
     }
 
     /// The signing input: header and payload as received.
@@ -148,7 +148,7 @@ impl<'a> Untrusted<'a> {
     }
 }
 
-impl TokenWords {
+impl TokenContent {
     /// `kid`, if there: to be looked up, nothing more.
     pub fn key_id(&self) -> Option<&str> {
         self.header.key_id()
@@ -214,10 +214,10 @@ impl KnownHeaders {
     }
 
     /// Keeps the header of a token that was verified.
-    pub fn keep(&mut self, text: &[u8], said: &TokenWords) {
+    pub fn keep(&mut self, text: &[u8], content: &TokenContent) {
         let Ok([_, header, ..]) = split(text) else { return };
         if self.0.get_mut(header).is_none() {
-            self.0.insert(header, Rc::clone(&said.header), header.len());
+            self.0.insert(header, Rc::clone(&content.header), header.len());
         }
     }
 }
@@ -326,13 +326,13 @@ mod tests {
         let other = token(r#"{"alg":"ES256","kid":"1"}"#, r#"{"sub":"bob"}"#);
         let different = token(r#"{"alg":"ES256","kid":"2"}"#, r#"{"sub":"bob"}"#);
         let mut known = KnownHeaders::new(b"secret");
-        let first = known.parse(one.as_bytes(), LIMIT).unwrap().said();
-        let unverified = known.parse(other.as_bytes(), LIMIT).unwrap().said();
+        let first = known.parse(one.as_bytes(), LIMIT).unwrap().content();
+        let unverified = known.parse(other.as_bytes(), LIMIT).unwrap().content();
         assert!(!Rc::ptr_eq(&first.header, &unverified.header));
         known.keep(one.as_bytes(), &first);
         known.keep(other.as_bytes(), &unverified);
         let again = known.parse(other.as_bytes(), LIMIT).unwrap();
-        assert!(Rc::ptr_eq(&first.header, &again.said().header));
+        assert!(Rc::ptr_eq(&first.header, &again.content().header));
         assert_eq!(again.unverified_claims().get("sub").unwrap(), "bob");
         let different = known.parse(different.as_bytes(), LIMIT).unwrap();
         assert_eq!(different.key_id(), Some("2"));

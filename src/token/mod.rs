@@ -24,7 +24,7 @@ mod verifier;
 pub use self::actor::{Actor, ActorRule};
 pub use self::audience::Audience;
 pub use self::claims::{ClaimPath, ClaimRule, ClaimTest, numeric_date, text, text_of};
-pub use self::compact::{KnownHeaders, TokenNames, TokenWords, Untrusted};
+pub use self::compact::{KnownHeaders, TokenContent, TokenNames, Untrusted};
 pub use self::confirmation::{Confirmation, Methods};
 pub use self::error::{Malformed, Part, TokenError};
 pub use self::grant::{Grant, KnownGrants};

@@ -199,7 +199,7 @@ impl Provider {
 
     /// For a token that will be introspected, checks only that it is worth it: that its
     /// issuer signed it, and that it has not expired.
-    pub fn verify_to_ask(
+    pub fn verify_before_introspection(
         &self,
         token: &Untrusted<'_>,
         keys: &KeySet,

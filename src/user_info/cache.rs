@@ -85,10 +85,10 @@ impl UserInfoCache {
     /// not at all.
     pub fn record_timeout(&mut self, key: UserKey, now: UnixTime) {
         let pause = Period::of(now, RETRY_AFTER.min(self.lifetimes.negative_ttl));
-        self.refuse(key, Refusal::Unanswered, pause);
+        self.cache_refusal(key, Refusal::Unanswered, pause);
     }
 
-    fn refuse(&mut self, key: UserKey, refusal: Refusal, holds: Period) {
+    fn cache_refusal(&mut self, key: UserKey, refusal: Refusal, holds: Period) {
         let bytes = key.bytes();
         self.refusals.insert(key, (refusal, holds), bytes);
     }
@@ -142,7 +142,7 @@ impl UserInfoCache {
             UserInfoAnswer::Unknown(max_age) => {
                 let holds = Period::of(now, self.lifetimes.negative(*max_age));
                 self.entries.remove(&key);
-                self.refuse(key, Refusal::Unknown, holds);
+                self.cache_refusal(key, Refusal::Unknown, holds);
                 holds.until()
             }
         }

@@ -302,8 +302,8 @@ impl UserInfoSource {
 }
 
 impl UserInfo {
-    /// Data that the gateway obtained earlier.
-    pub(crate) const fn told(claims: Map<String, Value>) -> Self {
+    /// User info in a token that the gateway minted earlier.
+    pub(crate) const fn from_token(claims: Map<String, Value>) -> Self {
         Self { claims }
     }
 

@@ -124,7 +124,7 @@ fn dependencies_point_inwards() {
         ("getrandom::", &[WASM, "cli/src/keygen.rs", "cli/src/system.rs", "cli/src/signer.rs"]),
         // The command reaches for the machine in one place, and prints in one.
         ("std::fs", &["cli/src/system.rs", "kong/native/src/store.rs"]),
-        ("SystemTime::", &["cli/src/system.rs", "envoy/native/src/plan.rs"]),
+        ("SystemTime::", &["cli/src/system.rs", "envoy/native/src/snapshot.rs"]),
         (
             "std::io",
             &[

@@ -511,7 +511,7 @@ fn a_stream_ends_when_its_token_is_revoked_whatever_else_happens_there() {
     });
 }
 
-/// A plan is over when its route goes, and some time after a secret of it was replaced; the
+/// A snapshot is over when its route goes, and some time after a secret of it was replaced; the
 /// module then knows nothing of it but its streams.
 #[test]
 fn a_stream_whose_plan_is_over_ends_with_its_token_all_the_same() {
@@ -526,7 +526,7 @@ fn a_stream_whose_plan_is_over_ends_with_its_token_all_the_same() {
         stream
     });
     drop(route);
-    // Another stream's event lets go of the gateways of that plan, and then the main thread.
+    // Another stream's event lets go of the gateways of that snapshot, and then the main thread.
     for _ in 0..3 {
         std::thread::sleep(std::time::Duration::from_millis(110));
         assert_eq!(envoy.open(&[]).headers(true), STOP);

@@ -48,7 +48,7 @@ fn run(provider: &Provider) -> Vec<String> {
         let fields: Vec<_> = fields.chain([(":path", *path)]).collect();
         let mut step = world.begin(head(&fields));
         for _ in 0..4 {
-            let Step::Await(dispatch, _) = &step else { break };
+            let Step::Wait(dispatch, _) = &step else { break };
             let head = dispatch.callout.head();
             let host = head.iter().find(|it| it.0 == ":authority").map(|it| ("host", it.1));
             let fields: Vec<_> = head.iter().copied().chain(host).collect();

@@ -281,7 +281,7 @@ impl InProcess {
                 gateway.body(request, Some(body), now)
             }
             Some(wanted) if body.len() >= wanted => {
-                gateway.hold(request, Some(body));
+                gateway.buffer_body(request, Some(body));
                 return PAUSE;
             }
             Some(_) => return PAUSE,
@@ -292,9 +292,9 @@ impl InProcess {
 
     fn trailers(&mut self, root: u32, at: u32) -> u32 {
         let request = RequestId(at.into());
-        if let Some(held) = self.gateway(root).take_held(request) {
+        if let Some(body) = self.gateway(root).take_buffered_body(request) {
             let now = self.now();
-            self.gateway(root).body(request, Some(held), now);
+            self.gateway(root).body(request, Some(body), now);
             return self.run(root, Some(at));
         }
         let trailers = self
@@ -316,8 +316,8 @@ impl InProcess {
 impl Vm for InProcess {
     fn call(&mut self, export: Export, args: &[u32]) -> Result<u32, Trap> {
         let at = args.first().copied().unwrap_or_default();
-        if export == Export::Held {
-            return Ok(self.plugins.values().map(|plugin| held(&plugin.gateway)).sum());
+        if export == Export::InProgress {
+            return Ok(self.plugins.values().map(|plugin| in_progress(&plugin.gateway)).sum());
         }
         if export == Export::Configure {
             return Ok(self.configure(at).into());
@@ -366,9 +366,10 @@ impl Vm for InProcess {
     }
 }
 
-fn held(gateway: &Gateway) -> u32 {
-    let gatepass::gateway::Held { waiting, awaited, bodies, passing, followed } = gateway.held();
-    (waiting + awaited + bodies + passing + followed) as u32
+fn in_progress(gateway: &Gateway) -> u32 {
+    let gatepass::gateway::InProgress { waiting, awaited, bodies, passing, ending_with_token } =
+        gateway.in_progress();
+    (waiting + awaited + bodies + passing + ending_with_token) as u32
 }
 
 fn context(request: RequestId) -> u32 {

@@ -407,11 +407,11 @@ impl Machine {
         }
     }
 
-    /// How much the filter holds for requests; natively only.
-    pub fn held(&mut self) -> usize {
+    /// How much is in progress in the filter; natively only.
+    pub fn in_progress(&mut self) -> usize {
         let says = matches!(self.engine, Engine::Native | Engine::InProcess);
         assert!(says, "a module says nothing of it");
-        self.vm.as_mut().map_or(0, |vm| vm.call(Export::Held, &[]).unwrap() as usize)
+        self.vm.as_mut().map_or(0, |vm| vm.call(Export::InProgress, &[]).unwrap() as usize)
     }
 
     /// What a failed test wants to know.

@@ -93,8 +93,8 @@ pub use vm::Engine;
 pub struct Filter {
     /// What the module exports as `_initialize`.
     pub initialize: extern "C" fn(),
-    /// How much the filter of this thread holds for requests.
-    pub held: fn() -> usize,
+    /// How much is in progress in the filter of this thread.
+    pub in_progress: fn() -> usize,
     /// The module's bytes, or why there are none; see [`built_module`].
     pub module: fn() -> Result<Vec<u8>, String>,
     /// The configuration of a scenario that doesn't bring its own.

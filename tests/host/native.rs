@@ -291,7 +291,7 @@ fn enter(filter: &Filter, export: Export, args: &[u32]) -> u32 {
     let size = |n: usize| args[n] as usize;
     match export {
         Export::Initialize => (filter.initialize)(),
-        Export::Held => return (filter.held)() as u32,
+        Export::InProgress => return (filter.in_progress)() as u32,
         Export::ContextCreate => proxy_on_context_create(args[0], args[1]),
         Export::VmStart => return proxy_on_vm_start(args[0], size(1)).into(),
         Export::Configure => return proxy_on_configure(args[0], size(1)).into(),

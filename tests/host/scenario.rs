@@ -282,9 +282,9 @@ impl Host {
         leaks
     }
 
-    /// How much the filter holds for requests; natively only.
-    pub fn held(&self) -> usize {
-        self.machine().held()
+    /// How much is in progress in the filter; natively only.
+    pub fn in_progress(&self) -> usize {
+        self.machine().in_progress()
     }
 
     /// Closes every request and panics if the filter broke a rule of its host.

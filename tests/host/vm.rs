@@ -60,8 +60,8 @@ pub enum Export {
     Done,
     Log,
     Delete,
-    /// None of the host's: how much the filter holds for requests, natively.
-    Held,
+    /// None of the host's: how much is in progress in the filter, natively.
+    InProgress,
 }
 
 impl Export {
@@ -81,7 +81,7 @@ impl Export {
             Self::Done => "proxy_on_done",
             Self::Log => "proxy_on_log",
             Self::Delete => "proxy_on_delete",
-            Self::Held => "what it holds",
+            Self::InProgress => "what is in progress",
         }
     }
 }

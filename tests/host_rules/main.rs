@@ -33,7 +33,7 @@ fn probe_module() -> Result<Vec<u8>, String> {
 
 const FILTER: Filter = Filter {
     initialize,
-    held: || 0,
+    in_progress: || 0,
     module: probe_module,
     configuration: |_| "".into(),
     clusters: &["known", "known.example:80"],

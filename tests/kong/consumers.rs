@@ -108,7 +108,7 @@ async fn a_consumer_that_is_made_later_is_found_soon() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_leaves_during_a_lookup_leaves_nothing_behind() {
-    let setup = setup(json!({"claim": ["azp"], "kong": "custom_id"})).counts_held();
+    let setup = setup(json!({"claim": ["azp"], "kong": "custom_id"})).counts_in_progress();
     let setup = setup.server("lua_check_client_abort on;").init("lookup_seconds = 0.5 ");
     let nginx = setup.start().await;
     nginx.write_consumers(&till());
@@ -116,9 +116,9 @@ async fn a_client_that_leaves_during_a_lookup_leaves_nothing_behind() {
     let token = nginx.token("alice");
     let mut connection = Connection::open(nginx.ports.listener);
     connection.write(&Request::get("/orders").bearer(&token).into_bytes());
-    until("it is looked up", || async { nginx.held().await > 0 }).await;
+    until("it is looked up", || async { nginx.in_progress().await > 0 }).await;
     connection.reset();
-    until("it is forgotten", || async { nginx.held().await == 0 }).await;
+    until("it is forgotten", || async { nginx.in_progress().await == 0 }).await;
     assert_eq!(nginx.get("/orders", &token).await.outcome(), "200");
 }
 

@@ -68,12 +68,12 @@ pub enum Caller {
 }
 
 /// Lua that keeps the last gateway that was opened.
-const HELD: &str = "
+const IN_PROGRESS: &str = "
   local ffi = require 'ffi'
   local load = ffi.load
   ffi.load = function(...)
     local library, gateway = load(...), nil
-    held = function() return library.gatepass_held(gateway) end
+    in_progress = function() return library.gatepass_in_progress(gateway) end
     local function open(...)
       gateway = library.gatepass_new(...)
       return gateway
@@ -144,10 +144,10 @@ impl Setup {
         self
     }
 
-    /// Shows what `gatepass_held` says of a gateway, for [`Nginx::held`].
-    pub fn counts_held(self) -> Self {
-        let page = "location = /held { content_by_lua_block { ngx.say(held()) } }";
-        self.init(HELD).server(page)
+    /// Shows what `gatepass_in_progress` says of a gateway, for [`Nginx::in_progress`].
+    pub fn counts_in_progress(self) -> Self {
+        let page = "location = /in_progress { content_by_lua_block { ngx.say(in_progress()) } }";
+        self.init(IN_PROGRESS).server(page)
     }
 
     pub fn http(mut self, directives: &str) -> Self {
@@ -393,8 +393,8 @@ impl Nginx {
     }
 
     /// How many requests and callouts are in progress in the worker.
-    pub async fn held(&self) -> u32 {
-        let answer = self.send(Request::get("/held")).await;
+    pub async fn in_progress(&self) -> u32 {
+        let answer = self.send(Request::get("/in_progress")).await;
         String::from_utf8(answer.body).unwrap().trim().parse().unwrap()
     }
 

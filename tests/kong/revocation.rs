@@ -101,19 +101,19 @@ async fn bodies_in_memory_and_in_files() {
 /// One that ends early changes nothing, harms nobody and leaves nothing behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_body_leaves_nothing_behind() {
-    let nginx = setup().workers(1).counts_held().start().await;
+    let nginx = setup().workers(1).counts_in_progress().start().await;
     nginx.ready().await;
     let bytes = post(&admin(&nginx), &json!([{"sub": "bob"}])).into_bytes();
     for is_reset in [true, false] {
         let mut connection = Connection::open(nginx.ports.listener);
         connection.write(&bytes[..bytes.len() - 5]);
-        until("its body is awaited", || async { nginx.held().await == 1 }).await;
+        until("its body is awaited", || async { nginx.in_progress().await == 1 }).await;
         if is_reset {
             connection.reset();
         } else {
             drop(connection);
         }
-        until("it is forgotten", || async { nginx.held().await == 0 }).await;
+        until("it is forgotten", || async { nginx.in_progress().await == 0 }).await;
         assert_eq!(nginx.get("/orders", &nginx.token("bob")).await.status, 200);
     }
 }

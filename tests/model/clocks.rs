@@ -31,7 +31,7 @@ fn any_clock_is_survived() {
             };
             let Some(step) = step(&mut world, &mut waiting, &mut dice) else { continue };
             match step {
-                Step::Await(_, request) | Step::Join(request) => {
+                Step::Wait(_, request) | Step::Join(request) => {
                     outcomes[0] += 1;
                     waiting.push(request);
                 }

@@ -101,7 +101,7 @@ fn a_request_asks_for_nothing_twice() {
     let mut step = world.get(&long);
     let mut asked = Vec::new();
     let denied_with = loop {
-        let gatepass::pipeline::Step::Await(sent, waiting) = step else { break denied(step) };
+        let gatepass::pipeline::Step::Wait(sent, waiting) = step else { break denied(step) };
         asked.push(sent.callout.path.clone());
         let is_for_keys = sent.callout.path == "/jwks.json";
         let reply = if is_for_keys { jwks(&[KEY_A.jwk("a")]) } else { ok(&spain()) };

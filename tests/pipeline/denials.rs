@@ -121,7 +121,7 @@ fn every_denial_on(
     let alice_is_revoked = ok(&json!({"cursor": "1", "entries": [{"sub": "alice"}]}));
     let refused = |denial: &Denial| {
         let mut world = World::new(&local, host);
-        answered(world.gateway.refuse(RequestId::default(), denial.clone()))
+        answered(world.gateway.deny_unreadable(RequestId::default(), denial.clone()))
     };
     let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
     let tokens = [("authorization", "Bearer a,Bearer b")];

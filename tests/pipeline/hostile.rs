@@ -165,7 +165,7 @@ fn any_request_is_decided() {
                 Step::Done(Verdict::Answer(reply), _) => {
                     panic!("round {round}: {}, though no path asks for it", reply.status);
                 }
-                Step::Await(sent, waiting) => {
+                Step::Wait(sent, waiting) => {
                     waits += 1;
                     assert!(had_token, "round {round}");
                     let body = noise(&mut random, r#"{"sub":"alice"}"#);
@@ -283,7 +283,7 @@ fn any_key_set_and_any_reply_is_survived() {
             }
         };
         world.tick(&reply(200, &body));
-        if let Step::Await(sent, waiting) = world.get(&alice())
+        if let Step::Wait(sent, waiting) = world.get(&alice())
             && sent.callout.path == "/users/alice"
         {
             let body = json_of(&mut random, 4).to_string();

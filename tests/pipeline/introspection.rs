@@ -165,7 +165,7 @@ fn answers_are_kept_for_their_time() {
     for (seconds, asks) in [(19, false), (1, true)] {
         world.pass(seconds);
         let step = world.get(REFERENCE);
-        assert_eq!(matches!(step, Step::Await(..)), asks, "never longer than the token");
+        assert_eq!(matches!(step, Step::Wait(..)), asks, "never longer than the token");
     }
     let (mut world, _) = having_asked(&config([]), &active(json!({})));
     world.pass(29);
@@ -334,7 +334,7 @@ fn clients_that_leave_at_once_count_less() {
 fn what_callouts_hold_is_bounded() {
     let mut world = World::new(&config([]), ENVOY);
     let long = |number: usize| format!("{number:08}").repeat(1024);
-    let asked = (0..1000).take_while(|n| matches!(world.get(&long(*n)), Step::Await(..))).count();
+    let asked = (0..1000).take_while(|n| matches!(world.get(&long(*n)), Step::Wait(..))).count();
     assert!((400..600).contains(&asked), "{asked} of 8 KiB in 8 MiB, each with its body");
     awaits(world.get(REFERENCE));
 }
@@ -354,7 +354,7 @@ fn what_is_forgotten_for_want_of_room_is_counted() {
         readings.iter().filter(|(series, _)| *series == position).map(|(_, by)| by).sum::<u64>()
     };
     for (reference, expected) in [("first", 0), ("second", 1), ("second", 0), ("first", 1)] {
-        if let step @ Step::Await(..) = world.get(reference) {
+        if let step @ Step::Wait(..) = world.get(reference) {
             forwarded(world.answer(step, &active(json!({}))));
         }
         assert_eq!(evicted(&mut world), expected, "{reference}");

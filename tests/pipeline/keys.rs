@@ -255,7 +255,7 @@ fn a_made_up_key_keeps_no_new_one_from_being_found() {
         world.tick(&a());
         for n in 0..100 {
             let strange = KEY_B.token(&format!("x{n}"), &claims(json!({})));
-            if let step @ Step::Await(..) = world.get(&strange) {
+            if let step @ Step::Wait(..) = world.get(&strange) {
                 denied(world.answer(step, &a()));
             }
         }

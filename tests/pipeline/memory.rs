@@ -31,7 +31,7 @@ fn remembered(world: &mut World, tokens: impl Iterator<Item = String>) -> usize 
     let mut known = 0;
     for token in tokens {
         match world.get(&token) {
-            Step::Await(sent, _) => {
+            Step::Wait(sent, _) => {
                 let now = world.now();
                 world.gateway.complete(sent.id, &failed(), now).unwrap();
             }
@@ -117,9 +117,9 @@ fn large_bodies_leave_room_for_small_ones_and_one_alone_always_has_it() {
         world.gateway.submit(submission, Some(vec![b'x'; bytes]), now)
     };
     let mut world = World::new(&config, ENVOY);
-    let large = (0..100).take_while(|_| matches!(login(&mut world, 262_144), Step::Await(..)));
+    let large = (0..100).take_while(|_| matches!(login(&mut world, 262_144), Step::Wait(..)));
     assert_eq!(large.count(), 32, "8 MiB");
-    let small = (0..1000).take_while(|_| matches!(login(&mut world, 16_384), Step::Await(..)));
+    let small = (0..1000).take_while(|_| matches!(login(&mut world, 16_384), Step::Wait(..)));
     assert_eq!(small.count(), 512, "8 MiB");
 
     let mut world = World::new(&config, ENVOY);
@@ -220,7 +220,7 @@ fn told_and_took(config: &Value, is_reference: bool, users: usize) -> (usize, us
             (token(json!({"sub": subject, "jti": number.to_string()})), reply)
         };
         let step = world.get(&token);
-        let waits = matches!(step, Step::Await(..));
+        let waits = matches!(step, Step::Wait(..));
         forwarded(if waits { world.answer(step, &ok(&reply)) } else { step });
     }
     let told: u64 = cache_bytes(&mut world).into_iter().flatten().sum();

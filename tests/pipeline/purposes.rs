@@ -50,7 +50,7 @@ fn request(path: &str, token: &str) -> gatepass::http::RequestHead {
 
 fn get(world: &mut World, path: &str, token: &str) -> HeaderEdits {
     let mut step = world.begin(request(path, token));
-    if let gatepass::pipeline::Step::Await(..) = step {
+    if let gatepass::pipeline::Step::Wait(..) = step {
         let user = json!({"sub": "alice", "address": {"country": "ES"}, "type": "premium"});
         step = world.answer(step, &ok(&user));
     }
@@ -256,7 +256,7 @@ fn who_may_act_for_a_user() {
         let token = token(json!({"act": act}));
         for round in 0..2 {
             let mut step = world.begin(request(path, &token));
-            if let gatepass::pipeline::Step::Await(..) = step {
+            if let gatepass::pipeline::Step::Wait(..) = step {
                 step = world.answer(step, &ok(&json!({"sub": "alice"})));
             }
             if expected != "200" {
@@ -412,7 +412,7 @@ fn nothing_is_made_up() {
         let token = token(json!({"scope": scope, "act": act, "a": "of token", "b": "of token",
             "country": "of token", "admin": "of token"}));
         let step = world.begin(request("/api", &token));
-        if !matches!(step, gatepass::pipeline::Step::Await(..)) {
+        if !matches!(step, gatepass::pipeline::Step::Wait(..)) {
             assert!(transaction, "denied: {step:?}");
             continue;
         }

@@ -118,7 +118,7 @@ fn abandoned_fetches_do_not_multiply() {
     world.tick(&jwks(&[KEY_A.jwk("a")]));
     let mut fetches = 0;
     for _ in 0..300 {
-        if let gatepass::pipeline::Step::Await(sent, _) = world.get(&strange) {
+        if let gatepass::pipeline::Step::Wait(sent, _) = world.get(&strange) {
             fetches += 1;
             world.gateway.abandon(sent.id);
         }
@@ -140,5 +140,5 @@ fn a_clock_set_back_extends_nothing() {
     assert_eq!(world.denied(&current), denial(401, "token_not_yet_valid"), "not taken for granted");
     // Data of the future would be current for an hour and a minute.
     let step = world.get(&token(json!({"iat": null})));
-    assert!(matches!(step, Step::Await(..)), "asked again");
+    assert!(matches!(step, Step::Wait(..)), "asked again");
 }

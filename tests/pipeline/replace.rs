@@ -88,7 +88,7 @@ fn comes_from(from: &From, address: &str) {
 }
 
 fn answered_user(world: &mut World, step: Step) -> Step {
-    if !matches!(step, Step::Await(..)) {
+    if !matches!(step, Step::Wait(..)) {
         return step;
     }
     let user = json!({"sub": "alice", "address": {"country": "ES"}, "type": "premium"});

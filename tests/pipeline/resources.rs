@@ -367,7 +367,7 @@ fn reference_tokens_are_for_one_resource_too() {
         let mut world = World::new(&config, ENVOY);
         for path in [first, "/mcp/admin/x", "/api", "/mcp", "/api", "/mcp/admin/x"] {
             let mut step = world.begin(request(path, Some("opaque")));
-            if let gatepass::pipeline::Step::Await(..) = step {
+            if let gatepass::pipeline::Step::Wait(..) = step {
                 step = world.answer(step, &active);
             }
             if path == "/mcp" {

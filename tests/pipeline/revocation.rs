@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use gatepass::http::LocalReply;
-use gatepass::pipeline::{Heard, Step, Submission};
+use gatepass::pipeline::{AnnouncementOutcome, Step, Submission};
 use gatepass::shared_data::SharedStore;
 use serde_json::{Value, json};
 
@@ -1196,24 +1196,31 @@ fn other_nodes_hear_of_revocations() {
         announced.to_string()
     };
     for (case, text, expected) in [
-        ("entries of a later version", with("entries", json!([{"device": "d1"}])), Heard::Failed),
+        (
+            "entries of a later version",
+            with("entries", json!([{"device": "d1"}])),
+            AnnouncementOutcome::Failed,
+        ),
         (
             "one of two of a later version",
             with("entries", json!([{"sub": "alice"}, {"sub": "bob", "device": "d1"}])),
-            Heard::Failed,
+            AnnouncementOutcome::Failed,
         ),
-        ("no list", with("entries", json!("alice")), Heard::Failed),
-        ("no entries", with("entries", Value::Null), Heard::Failed),
-        ("another gateway", with("gateway", json!("another")), Heard::Foreign),
-        ("no gateway", with("gateway", Value::Null), Heard::Foreign),
-        ("no JSON", "alice".to_owned(), Heard::Foreign),
+        ("no list", with("entries", json!("alice")), AnnouncementOutcome::Failed),
+        ("no entries", with("entries", Value::Null), AnnouncementOutcome::Failed),
+        ("another gateway", with("gateway", json!("another")), AnnouncementOutcome::Foreign),
+        ("no gateway", with("gateway", Value::Null), AnnouncementOutcome::Foreign),
+        ("no JSON", "alice".to_owned(), AnnouncementOutcome::Foreign),
     ] {
-        assert_eq!(two.gateway.hear_announcement(text.as_bytes(), now), expected, "{case}");
+        assert_eq!(two.gateway.apply_announcement(text.as_bytes(), now), expected, "{case}");
     }
     let alice = alice();
     two.forwarded(&alice);
     for text in &texts {
-        assert_eq!(two.gateway.hear_announcement(text.as_bytes(), now), Heard::Applied);
+        assert_eq!(
+            two.gateway.apply_announcement(text.as_bytes(), now),
+            AnnouncementOutcome::Applied
+        );
     }
     assert_eq!(two.denied(&alice), revoked());
     assert_eq!(two.denied(&token(json!({"sub": "bob"}))), revoked());

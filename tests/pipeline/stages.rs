@@ -10,7 +10,7 @@ use crate::support::*;
 /// The stage that a request is at, whether it waits, passes or is denied.
 fn stage(step: &Step) -> Stage {
     match step {
-        Step::Await(_, waiting) | Step::Join(waiting) => waiting.trace().stage,
+        Step::Wait(_, waiting) | Step::Join(waiting) => waiting.trace().stage,
         Step::Receive(submission) => submission.trace().stage,
         Step::Done(_, trace) => trace.stage,
     }

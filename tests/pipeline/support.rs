@@ -428,7 +428,7 @@ impl Drop for World {
 
 pub fn awaits(step: Step) -> (Dispatch, Waiting) {
     match step {
-        Step::Await(sent, waiting) => (sent, waiting),
+        Step::Wait(sent, waiting) => (sent, waiting),
         other => panic!("a callout expected, not {other:?}"),
     }
 }

@@ -23,7 +23,7 @@ fn knowing_alice(config: &Value, answer: &CalloutReply) -> World {
 /// Whether a request has to wait for the service.
 fn asks(world: &mut World, token: &str) -> bool {
     match world.get(token) {
-        Step::Await(..) => true,
+        Step::Wait(..) => true,
         step => {
             forwarded(step);
             false
@@ -131,7 +131,7 @@ fn stale_data_serves_while_the_service_fails() {
 fn a_service_that_let_a_user_wait_in_vain_is_left_alone_for_a_second() {
     for (mode, host) in [("deny", ENVOY), ("degrade", ENVOY), ("deny", KONG), ("degrade", KONG)] {
         let answered_at_once = |world: &mut World| match (world.get(&alice()), mode) {
-            (Step::Await(..), _) => false,
+            (Step::Wait(..), _) => false,
             (step, "deny") => {
                 assert_eq!(denied(step), denial(503, "user_info_unavailable"));
                 true
@@ -477,7 +477,7 @@ fn two(config: &Value) -> [World; 2] {
     let store = Store::default();
     [(); 2].map(|()| {
         let mut world = World::new(config, ENVOY);
-        world.gateway.share_answers(Box::new(store.clone()));
+        world.gateway.share_user_info(Box::new(store.clone()));
         world
     })
 }
@@ -512,7 +512,7 @@ fn an_answer_of_another_worker_is_read_as_an_own_one() {
         let step = one.get(&alice());
         let _ = one.answer(step, &told);
         let found = match other.get(&alice()) {
-            Step::Await(..) => "asks".to_owned(),
+            Step::Wait(..) => "asks".to_owned(),
             Step::Done(Verdict::Forward(_), _) => "forwarded".to_owned(),
             step => {
                 let (status, code) = denied(step);

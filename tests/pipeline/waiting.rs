@@ -11,7 +11,7 @@ const REFERENCE: &str = "tGzv3JOkF0XG5Qx2TlKWIA";
 /// asked for.
 fn led_on(world: &mut World, mut step: Step, answers: &[(&str, Value)]) -> (Step, Vec<String>) {
     let mut asked = Vec::new();
-    while let Step::Await(sent, waiting) = step {
+    while let Step::Wait(sent, waiting) = step {
         let path = sent.callout.path.clone();
         let answer = answers.iter().find(|(start, _)| path.starts_with(start));
         let answer = ok(&answer.unwrap_or_else(|| panic!("nobody has {path}")).1);

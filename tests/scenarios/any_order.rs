@@ -167,7 +167,7 @@ fn run(profile: Profile, mut dice: Dice) {
         is_served
     });
     assert!(is_served, "{:?}", host.logs().last());
-    assert_eq!(host.held(), 0, "something is left");
+    assert_eq!(host.in_progress(), 0, "something is left");
     host.finish();
 }
 

@@ -12,16 +12,17 @@ extern "C" fn initialize() {
     _initialize();
 }
 
-fn held() -> usize {
-    let gatepass_wasm::Held { contexts, requests, .. } = gatepass_wasm::held();
-    let gatepass::gateway::Held { waiting, awaited, bodies, passing, followed } = requests;
-    contexts + waiting + awaited + bodies + passing + followed
+fn in_progress() -> usize {
+    let gatepass_wasm::InProgress { contexts, requests, .. } = gatepass_wasm::in_progress();
+    let gatepass::gateway::InProgress { waiting, awaited, bodies, passing, ending_with_token } =
+        requests;
+    contexts + waiting + awaited + bodies + passing + ending_with_token
 }
 
 /// What `mod host` tests.
 pub const FILTER: Filter = Filter {
     initialize,
-    held,
+    in_progress,
     module: host::built_module,
     configuration: |_: Profile| panic!("a scenario starts with shop::open"),
     clusters: &["auth", "users"],

@@ -249,7 +249,7 @@ fn recover(host: &Host, scenario: &Scenario, sub: &str, about: &str) {
         host.advance(500);
     }
     assert!(served, "{name}, {about}: the next request is not served; {:?}", host.logs().last());
-    assert_eq!(host.held(), 0, "{name}, {about}: something is left");
+    assert_eq!(host.in_progress(), 0, "{name}, {about}: something is left");
     assert_eq!(host.take_violations(), Vec::<String>::new(), "{name}, {about}");
 }
 

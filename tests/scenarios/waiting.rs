@@ -233,16 +233,20 @@ fn what_waits_is_counted_in_every_configuration_until_it_is_over() {
         shop::open(&host, json!({}));
         let first = host.first();
         let second = host.add(shop::patched(&host, json!({}))).expect("accepted");
-        assert_eq!(host.held(), 0);
+        assert_eq!(host.in_progress(), 0);
         let head = || Head::get("/").header("authorization", &shop::bearer("alice"));
         let requests = [&first, &second].map(|plugin| plugin.send(head()));
         // The context, the request, and what it waits for, of each.
-        assert_eq!(host.held(), 6, "{profile:?}");
+        assert_eq!(host.in_progress(), 6, "{profile:?}");
         host.callouts().into_iter().for_each(|callout| callout.answer(user_reply("alice")));
         assert!(requests.iter().all(|request| request.is_forwarded()));
-        assert_eq!(host.held(), 4, "{profile:?}: the contexts, and that their requests pass");
+        assert_eq!(
+            host.in_progress(),
+            4,
+            "{profile:?}: the contexts, and that their requests pass"
+        );
         requests.iter().for_each(|request| request.finish());
-        assert_eq!(host.held(), 0, "{profile:?}");
+        assert_eq!(host.in_progress(), 0, "{profile:?}");
         host.finish();
     }
 }

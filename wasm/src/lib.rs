@@ -18,13 +18,13 @@
 //! - `metrics` defines the host's metrics and feeds them.
 //! - `crypto` uses Envoy's cryptography.
 //! - `store` is the data shared by workers.
-//! - `held` counts the state held for requests, for tests.
+//! - `in_progress` counts what is in progress, for tests.
 
 mod abi;
 mod crypto;
 mod filter;
-mod held;
 mod host;
+mod in_progress;
 mod info;
 mod metrics;
 mod nginx;
@@ -33,7 +33,7 @@ mod root;
 mod shared;
 mod store;
 
-pub use held::Held;
+pub use in_progress::InProgress;
 
 /// The entry point for the host.
 mod start {
@@ -52,8 +52,8 @@ mod start {
     }}
 }
 
-/// The state held for requests by this thread's VM, for tests: none once they are over.
+/// What is in progress in this thread's VM, for tests: nothing once its requests are over.
 #[doc(hidden)]
-pub fn held() -> Held {
-    held::held()
+pub fn in_progress() -> InProgress {
+    in_progress::in_progress()
 }

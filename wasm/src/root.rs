@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use crate::abi::Status;
 use crate::filter::{Filter, Plugin};
-use crate::held;
 use crate::host::Host;
+use crate::in_progress;
 use crate::info::Properties;
 use crate::protobuf;
 use crate::shared::{Entered, Shared, write_log};
@@ -48,7 +48,7 @@ impl RootContext for Root {
         match self.configure(host, bytes) {
             Ok(shared) => {
                 let shared = Rc::new(shared);
-                held::watch(&shared);
+                in_progress::watch(&shared);
                 self.plugin = Plugin::Ready(shared);
                 true
             }

@@ -126,9 +126,9 @@ impl Shared {
         shared
     }
 
-    /// The state held for requests.
-    pub(crate) fn held(&self) -> gateway::Held {
-        self.gateway.borrow().held()
+    /// What is in progress.
+    pub(crate) fn in_progress(&self) -> gateway::InProgress {
+        self.gateway.borrow().in_progress()
     }
 
     /// True if the host meets the configuration's needs. If not, that is logged once, the
@@ -173,7 +173,9 @@ impl Shared {
     fn begin_unmeasured(&self, context_id: u32, fields: usize, is_whole: bool) -> types::Action {
         let request = self.in_callback_of(context_id);
         if !self.fits() {
-            self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
+            self.with_gateway(|gateway| {
+                gateway.deny_unreadable(request, Denial::ConfigurationInvalid)
+            });
             return self.execute_all(Some(request));
         }
         self.attach_store_once();
@@ -182,7 +184,7 @@ impl Shared {
             Ok(head) => self.with_gateway(|gateway| gateway.begin(request, head, now)),
             Err(Unreadable::TooMany { limit }) => {
                 self.with_gateway(|gateway| {
-                    gateway.refuse(request, Denial::HeadersTooMany { limit });
+                    gateway.deny_unreadable(request, Denial::HeadersTooMany { limit });
                 });
             }
             Err(Unreadable::Host) => return self.fail(request, HostFailure::HeadersUnread),
@@ -197,7 +199,7 @@ impl Shared {
             return types::Action::Continue;
         }
         let request = self.in_callback_of(context_id);
-        self.with_gateway(|gateway| gateway.refuse(request, Denial::ConfigurationInvalid));
+        self.with_gateway(|gateway| gateway.deny_unreadable(request, Denial::ConfigurationInvalid));
         self.execute_all(Some(request))
     }
 

@@ -72,14 +72,14 @@ pub(super) fn whole(
         "signing_keys":
             [{ "algorithm": "ES256", "private_key": { "env": "GATEPASS_SIGNING_KEY" } }],
     });
-    notes.tell(
+    notes.add_info(
         "identity_token",
         "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
     );
     if let (true, Value::Object(identity)) = (are_several, &mut identity) {
         identity.insert("subject".to_owned(), json!("{provider}:{sub}"));
         let text = "subject is {provider}:{sub}, since two issuers may have the same users' names";
-        notes.tell("identity_token", text);
+        notes.add_info("identity_token", text);
     }
     let (places, rules): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
     let mut configuration = sections;

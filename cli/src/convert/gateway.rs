@@ -63,7 +63,7 @@ fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, 
         fields.ignored(field);
     }
     if fields.node_of("cors").is_some() {
-        notes.tell(&place, "its cors is not carried over: leave it in the policy");
+        notes.add_info(&place, "its cors is not carried over: leave it in the policy");
     }
     let jwt = fields.required("jwt", "jwt", |node| Some(node.clone()));
     let authorization = fields.node_of("authorization");
@@ -86,7 +86,7 @@ fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, 
         provider.keys = keys;
         tokens.add(&name, provider, &mut issuers, notes);
     }
-    notes.tell("service", "upstream is the name of a cluster: make one that leads to the host");
+    notes.add_info("service", "upstream is the name of a cluster: make one that leads to the host");
     let missing = if is_optional? { Missing::Allowed } else { Missing::Refused };
     let mut base = Need::of(Access { missing, ..issuers.any_token() });
     for other in others {

@@ -150,7 +150,7 @@ impl Notes {
     }
 
     /// Adds a note for information.
-    fn tell(&mut self, place: &str, text: impl fmt::Display) {
+    fn add_info(&mut self, place: &str, text: impl fmt::Display) {
         self.note(Note { place: place.to_owned(), text: text.to_string(), is_change: false });
     }
 

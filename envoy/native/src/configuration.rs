@@ -12,18 +12,18 @@ use gatepass::gateway::{Action, CalloutId, Gateway, TICK};
 use gatepass::time::{Period, Span, UnixTime};
 
 use crate::abi::Config;
-use crate::in_flight::InFlight;
+use crate::in_flight::CalloutsInFlight;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
-use crate::outgoing::{Outgoing, Question, Reply};
-use crate::plan::{Plan, Replaced, log_problems, now, write_log};
+use crate::outgoing::{Outgoing, OutgoingRequest, Reply};
 use crate::secrets::Secrets;
 use crate::shared::Shared;
+use crate::snapshot::{ConfigSnapshot, ReplacedSnapshots, log_problems, now, write_log};
 use crate::stream::Stream;
 use crate::timer::Timer;
 
 /// Less than a tick: the timer is not exact.
-const REST: Span = Span::from_millis(50);
+const TICK_PAUSE: Span = Span::from_millis(50);
 
 /// A filter's configuration, as Envoy holds it.
 pub(crate) struct Configuration {
@@ -46,14 +46,14 @@ impl Configuration {
             None => Some(text.to_vec()),
             Some(secrets) => secrets.changed(config),
         };
-        let plan = match text {
-            Some(text) => Some(Plan::new(&text)?),
+        let snapshot = match text {
+            Some(text) => Some(ConfigSnapshot::new(&text)?),
             None => None,
         };
-        let shared = Arc::new(Shared::new(plan, config.waker()));
+        let shared = Arc::new(Shared::new(snapshot, config.waker()));
         let main = Rc::new(Main::new(config, &shared.in_flight, secrets));
-        if let Some(plan) = shared.plan() {
-            main.host(config, &plan)?;
+        if let Some(snapshot) = shared.snapshot() {
+            main.host(config, &snapshot)?;
         }
         let timer = Self::timer(&shared)?;
         MAINS.with_borrow_mut(|mains| mains.insert(shared.id(), (Arc::clone(&shared), main)));
@@ -69,7 +69,7 @@ impl Configuration {
         let called = Arc::clone(shared);
         let started = Timer::start(move || {
             called.call_main();
-            if called.plan().is_some() { tick } else { eager }
+            if called.snapshot().is_some() { tick } else { eager }
         });
         match started {
             Ok(timer) => Some(timer),
@@ -86,7 +86,7 @@ impl Configuration {
     }
 
     /// The callouts in flight.
-    pub(crate) fn in_flight(&self) -> Arc<InFlight> {
+    pub(crate) fn in_flight(&self) -> Arc<CalloutsInFlight> {
         Arc::clone(&self.shared.in_flight)
     }
 
@@ -109,8 +109,8 @@ impl Configuration {
 impl Drop for Configuration {
     fn drop(&mut self) {
         self.shared.end();
-        if let Some(plan) = self.shared.plan() {
-            plan.end();
+        if let Some(snapshot) = self.shared.snapshot() {
+            snapshot.end();
         }
         // On any other thread there is nothing to clear here: the main thread clears up
         // when it is next woken.
@@ -128,22 +128,22 @@ type Place = (Arc<Shared>, Rc<Main>);
 
 /// The main thread's state of a configuration.
 struct Main {
-    gateways: RefCell<HashMap<u64, (Arc<Plan>, Gateway)>>,
+    gateways: RefCell<HashMap<u64, (Arc<ConfigSnapshot>, Gateway)>>,
     /// Callouts in flight, by Envoy's number.
     callouts: RefCell<HashMap<u64, Callout>>,
     /// Callouts whose reply can serve every identical request, by that request.
-    joinable: RefCell<HashMap<Arc<Question>, u64>>,
-    in_flight: Arc<InFlight>,
+    joinable: RefCell<HashMap<Arc<OutgoingRequest>, u64>>,
+    in_flight: Arc<CalloutsInFlight>,
     metrics: RefCell<Metrics>,
     secrets: Option<Secrets>,
-    replaced: Replaced,
+    replaced: ReplacedSnapshots,
     /// After the periodic work (ten times a second) was done.
-    rest: Cell<Option<Period>>,
+    tick_pause: Cell<Option<Period>>,
 }
 
 /// A callout in flight.
 struct Callout {
-    question: Arc<Question>,
+    request: Arc<OutgoingRequest>,
     /// Where the reply must go.
     origins: Vec<(CalloutId, Origin)>,
 }
@@ -151,12 +151,16 @@ struct Callout {
 /// The origin of a callout.
 enum Origin {
     Worker(Arc<Mailbox>),
-    /// The main thread's gateway of this plan.
+    /// The main thread's gateway of this snapshot.
     Main(u64),
 }
 
 impl Main {
-    fn new(config: &Config<'_>, in_flight: &Arc<InFlight>, secrets: Option<Secrets>) -> Self {
+    fn new(
+        config: &Config<'_>,
+        in_flight: &Arc<CalloutsInFlight>,
+        secrets: Option<Secrets>,
+    ) -> Self {
         Self {
             gateways: RefCell::default(),
             callouts: RefCell::default(),
@@ -164,8 +168,8 @@ impl Main {
             in_flight: Arc::clone(in_flight),
             metrics: RefCell::new(Metrics::define(config)),
             secrets,
-            replaced: Replaced::default(),
-            rest: Cell::new(None),
+            replaced: ReplacedSnapshots::default(),
+            tick_pause: Cell::new(None),
         }
     }
 
@@ -188,45 +192,46 @@ impl Main {
         drop(over);
     }
 
-    /// Makes the main thread's gateway for a plan. It fetches keys and feeds for all
-    /// other gateways of that plan.
-    fn host(&self, config: &Config<'_>, plan: &Arc<Plan>) -> Option<()> {
-        if self.gateways.borrow().contains_key(&plan.id()) {
+    /// Makes the main thread's gateway for a snapshot. It fetches keys and feeds for all
+    /// other gateways of that snapshot.
+    fn host(&self, config: &Config<'_>, snapshot: &Arc<ConfigSnapshot>) -> Option<()> {
+        if self.gateways.borrow().contains_key(&snapshot.id()) {
             return Some(());
         }
-        let mut gateway = plan.gateway(None).map_err(|problems| log_problems(&problems)).ok()?;
-        self.metrics.borrow_mut().add(config, plan.id(), &gateway.metrics());
-        self.metrics.borrow().feed(config, plan.id(), &gateway.take_metrics());
+        let mut gateway =
+            snapshot.gateway(None).map_err(|problems| log_problems(&problems)).ok()?;
+        self.metrics.borrow_mut().add(config, snapshot.id(), &gateway.metrics());
+        self.metrics.borrow().feed(config, snapshot.id(), &gateway.take_metrics());
         gateway.take_log().iter().for_each(write_log);
-        self.gateways.borrow_mut().insert(plan.id(), (Arc::clone(plan), gateway));
+        self.gateways.borrow_mut().insert(snapshot.id(), (Arc::clone(snapshot), gateway));
         Some(())
     }
 
     /// Sends a callout, unless the configuration is being destroyed.
-    fn send(&self, config: &Config<'_>, question: &Question) -> Option<u64> {
-        let number = self.in_flight.is_open().then(|| question.send(config)).flatten()?;
-        self.in_flight.sent(Duration::from_millis(question.timeout_milliseconds));
+    fn send(&self, config: &Config<'_>, request: &OutgoingRequest) -> Option<u64> {
+        let number = self.in_flight.is_open().then(|| request.send(config)).flatten()?;
+        self.in_flight.sent(Duration::from_millis(request.timeout_milliseconds));
         Some(number)
     }
 
     /// Sends a worker's callout, or joins an identical one in flight.
     fn send_for(&self, config: &Config<'_>, mailbox: Arc<Mailbox>, outgoing: Outgoing) {
-        let Outgoing { id, question, serves_all } = outgoing;
-        let in_flight = serves_all.then(|| self.joinable.borrow().get(&question).copied());
+        let Outgoing { id, request, serves_all } = outgoing;
+        let in_flight = serves_all.then(|| self.joinable.borrow().get(&request).copied());
         if let Some(number) = in_flight.flatten()
             && let Some(callout) = self.callouts.borrow_mut().get_mut(&number)
         {
             callout.origins.push((id, Origin::Worker(mailbox)));
             return;
         }
-        let Some(number) = self.send(config, &question) else {
+        let Some(number) = self.send(config, &request) else {
             return mailbox.deliver(id, NOT_SENT, now());
         };
         if serves_all {
-            self.joinable.borrow_mut().insert(Arc::clone(&question), number);
+            self.joinable.borrow_mut().insert(Arc::clone(&request), number);
         }
         let origins = vec![(id, Origin::Worker(mailbox))];
-        self.callouts.borrow_mut().insert(number, Callout { question, origins });
+        self.callouts.borrow_mut().insert(number, Callout { request, origins });
     }
 
     /// Sends queued callouts, does periodic work, and forwards metrics.
@@ -236,26 +241,26 @@ impl Main {
         }
         // Both the timer and workers with callouts to send wake the main thread.
         let now = now();
-        let is_due = self.rest.get().is_none_or(|rest| !rest.contains(now));
-        if is_due || shared.plan().is_none() {
+        let is_due = self.tick_pause.get().is_none_or(|pause| !pause.contains(now));
+        if is_due || shared.snapshot().is_none() {
             self.renew(config, shared, now);
         }
         if !is_due {
             return;
         }
-        self.rest.set(Some(Period::of(now, REST)));
+        self.tick_pause.set(Some(Period::of(now, TICK_PAUSE)));
         let in_use = shared.in_use();
-        for (plan, mailbox) in &in_use {
-            self.host(config, plan);
-            mailbox.nudge();
+        for (snapshot, mailbox) in &in_use {
+            self.host(config, snapshot);
+            mailbox.wake_one();
         }
         self.retain(config, &in_use);
-        let plans: Vec<u64> = self.gateways.borrow().keys().copied().collect();
-        for plan in plans {
-            self.event(config, plan, |gateway| gateway.tick(now));
+        let snapshots: Vec<u64> = self.gateways.borrow().keys().copied().collect();
+        for snapshot in snapshots {
+            self.event(config, snapshot, |gateway| gateway.tick(now));
         }
-        for (plan, mailbox) in &in_use {
-            self.metrics.borrow().feed(config, plan.id(), &mailbox.take_counted());
+        for (snapshot, mailbox) in &in_use {
+            self.metrics.borrow().feed(config, snapshot.id(), &mailbox.take_counted());
         }
         let metrics = self.metrics.borrow();
         metrics.unconfigured(config, shared.take_unconfigured());
@@ -263,72 +268,74 @@ impl Main {
         metrics.reused(config, gatepass_native::take_reused_signatures());
     }
 
-    /// Makes a new plan when secrets have arrived or changed. An invalid one is logged,
+    /// Makes a new snapshot when secrets have arrived or changed. An invalid one is logged,
     /// and the previous one stays.
     fn renew(&self, config: &Config<'_>, shared: &Shared, now: UnixTime) {
         self.replaced.end(now);
         let changed = self.secrets.as_ref().and_then(|secrets| secrets.changed(config));
-        let Some(plan) = changed.and_then(|text| Plan::new(&text)) else { return };
-        if self.host(config, &plan).is_some()
-            && let Some(before) = shared.replace_plan(plan)
+        let Some(snapshot) = changed.and_then(|text| ConfigSnapshot::new(&text)) else { return };
+        if self.host(config, &snapshot).is_some()
+            && let Some(before) = shared.replace_snapshot(snapshot)
         {
             self.replaced.add(before, now);
         }
     }
 
-    /// Drops gateways whose plan is gone and that no stream needs: routes come and go
+    /// Drops gateways whose snapshot is gone and that no stream needs: routes come and go
     /// while their listener stays.
-    fn retain(&self, config: &Config<'_>, in_use: &[(Arc<Plan>, Arc<Mailbox>)]) {
-        let is_needed = |id: u64| in_use.iter().any(|(plan, _)| plan.id() == id);
+    fn retain(&self, config: &Config<'_>, in_use: &[(Arc<ConfigSnapshot>, Arc<Mailbox>)]) {
+        let is_needed = |id: u64| in_use.iter().any(|(snapshot, _)| snapshot.id() == id);
         let over: Vec<u64> = {
             let gateways = self.gateways.borrow();
-            let over = gateways.iter().filter(|(id, (plan, _))| plan.is_over() && !is_needed(**id));
+            let over = gateways
+                .iter()
+                .filter(|(id, (snapshot, _))| snapshot.is_over() && !is_needed(**id));
             over.map(|(id, _)| *id).collect()
         };
-        for plan in over {
-            self.event(config, plan, Gateway::retire);
-            self.gateways.borrow_mut().remove(&plan);
-            self.metrics.borrow_mut().remove(plan);
+        for snapshot in over {
+            self.event(config, snapshot, Gateway::retire);
+            self.gateways.borrow_mut().remove(&snapshot);
+            self.metrics.borrow_mut().remove(snapshot);
         }
     }
 
     fn callout_done(&self, config: &Config<'_>, number: u64, reply: Option<&Reply<'_>>) {
         let Some(callout) = self.callouts.borrow_mut().remove(&number) else { return };
-        let Callout { question, origins } = callout;
-        let reply = reply.map_or(NO_REPLY, |reply| question.read(reply));
-        self.joinable.borrow_mut().remove(&question);
+        let Callout { request, origins } = callout;
+        let reply = reply.map_or(NO_REPLY, |reply| request.read(reply));
+        self.joinable.borrow_mut().remove(&request);
         for (id, origin) in origins {
             match origin {
                 Origin::Worker(mailbox) => mailbox.deliver(id, reply.clone(), now()),
-                Origin::Main(plan) => {
-                    self.event(config, plan, |gateway| gateway.reply(id, &reply, now()));
+                Origin::Main(snapshot) => {
+                    self.event(config, snapshot, |gateway| gateway.reply(id, &reply, now()));
                 }
             }
         }
     }
 
     /// Passes an event to a gateway and executes the resulting actions.
-    fn event(&self, config: &Config<'_>, plan: u64, event: impl FnOnce(&mut Gateway)) {
+    fn event(&self, config: &Config<'_>, snapshot: u64, event: impl FnOnce(&mut Gateway)) {
         let mut to_send = Vec::new();
         {
             let mut gateways = self.gateways.borrow_mut();
-            let Some((_, gateway)) = gateways.get_mut(&plan) else { return };
+            let Some((_, gateway)) = gateways.get_mut(&snapshot) else { return };
             event(gateway);
             while let Some(action) = gateway.poll() {
                 // The main thread's gateway never has requests.
                 let Action::Send(dispatch) = action else { continue };
                 let outgoing = Outgoing::new(&dispatch, gateway.max_reply_bytes());
-                match self.send(config, &outgoing.question) {
+                match self.send(config, &outgoing.request) {
                     Some(number) => to_send.push((number, outgoing)),
                     None => gateway.reply(outgoing.id, &NOT_SENT, now()),
                 }
             }
             gateway.take_log().iter().for_each(write_log);
-            self.metrics.borrow().feed(config, plan, &gateway.take_metrics());
+            self.metrics.borrow().feed(config, snapshot, &gateway.take_metrics());
         }
         self.callouts.borrow_mut().extend(to_send.into_iter().map(|(number, outgoing)| {
-            let origins = vec![(outgoing.id, Origin::Main(plan))];
-            (number, Callout { question: outgoing.question, origins })
+            let origins = vec![(outgoing.id, Origin::Main(snapshot))];
+            (number, Callout { request: outgoing.request, origins })
         }));
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The callouts of one configuration.
 #[derive(Debug)]
-pub(crate) struct InFlight {
+pub(crate) struct CalloutsInFlight {
     /// The thread that sends callouts.
     main: ThreadId,
     state: Mutex<State>,
@@ -29,7 +29,7 @@ struct State {
 /// Grace period after the timeout.
 const SLACK: Duration = Duration::from_secs(1);
 
-impl InFlight {
+impl CalloutsInFlight {
     /// Must be called on the main thread.
     pub(crate) fn new() -> Self {
         let main = thread::current().id();
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_worker_waits_until_all_are_over() {
-        let in_flight = Arc::new(InFlight::new());
+        let in_flight = Arc::new(CalloutsInFlight::new());
         in_flight.sent(Duration::from_secs(60));
         in_flight.sent(Duration::from_secs(60));
         let settled = Arc::new(AtomicBool::new(false));
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_main_thread_does_not_wait() {
-        let in_flight = InFlight::new();
+        let in_flight = CalloutsInFlight::new();
         in_flight.sent(Duration::from_secs(60));
         in_flight.settle();
         assert!(!in_flight.is_open());
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_main_thread_that_stands_still_is_not_waited_for() {
-        let in_flight = Arc::new(InFlight::new());
+        let in_flight = Arc::new(CalloutsInFlight::new());
         in_flight.sent(Duration::ZERO);
         let worker = thread::spawn(move || in_flight.settle());
         worker.join().unwrap();

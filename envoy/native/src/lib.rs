@@ -5,7 +5,7 @@
 //!
 //! Envoy processes a request on one of its workers, and a configuration lives on the main
 //! thread. A gateway belongs to one thread, so there is one for each worker and one for
-//! the main thread, all made from the same text (`plan`).
+//! the main thread, all made from the same text (`snapshot`).
 //!
 //! - A worker's gateway (`worker`) decides its requests (`stream`). It never calls a
 //!   service itself: Envoy cancels a stream's callout with the stream, but other streams
@@ -25,14 +25,14 @@
 
 mod abi;
 mod configuration;
-mod held;
 mod in_flight;
 mod mailbox;
 mod metrics;
 mod outgoing;
-mod plan;
+mod pending_actions;
 mod secrets;
 mod shared;
+mod snapshot;
 mod stream;
 mod timer;
 mod worker;

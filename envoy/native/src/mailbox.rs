@@ -40,8 +40,8 @@ struct Post {
 
 impl Post {
     /// Wakes one waiting stream, which reads the mail for all. If it ends before it wakes,
-    /// [`Mailbox::leave`] wakes another.
-    fn ring(&self) {
+    /// [`Mailbox::stop_waiting`] wakes another.
+    fn wake_one(&self) {
         if let Some(waker) = self.waiting.values().next() {
             waker.wake();
         }
@@ -59,7 +59,7 @@ impl Mailbox {
         let mut post = lock(&self.post);
         post.replies.push(Mail { callout, reply, came });
         self.has_mail.store(true, Ordering::Release);
-        post.ring();
+        post.wake_one();
     }
 
     /// The replies, oldest first.
@@ -73,16 +73,16 @@ impl Mailbox {
     }
 
     /// A stream waits from now on.
-    pub(crate) fn wait(&self, request: Request, waker: Arc<StreamWaker>) {
+    pub(crate) fn start_waiting(&self, request: Request, waker: Arc<StreamWaker>) {
         lock(&self.post).waiting.insert(request, waker);
     }
 
     /// A stream waits no longer, or is over.
-    pub(crate) fn leave(&self, request: Request) {
+    pub(crate) fn stop_waiting(&self, request: Request) {
         let mut post = lock(&self.post);
         post.waiting.remove(&request);
         if !post.replies.is_empty() {
-            post.ring();
+            post.wake_one();
         }
     }
 
@@ -92,8 +92,8 @@ impl Mailbox {
     }
 
     /// Wakes a waiting stream, if there is one, to handle overdue callouts.
-    pub(crate) fn nudge(&self) {
-        lock(&self.post).ring();
+    pub(crate) fn wake_one(&self) {
+        lock(&self.post).wake_one();
     }
 
     /// Leaves metric samples for the main thread.

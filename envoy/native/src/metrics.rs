@@ -45,7 +45,7 @@ const REUSED: &str = "gatepass_signatures_reused_total";
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     families: HashMap<&'static str, Metric>,
-    /// By the plan of the gateways, in the order of the core's series.
+    /// By the snapshot of the gateways, in the order of the core's series.
     series: HashMap<u64, Vec<Option<Known>>>,
     /// Envoy has refused a value: it is logged once.
     refused: Cell<bool>,
@@ -72,9 +72,9 @@ impl Metrics {
         metrics
     }
 
-    /// Creates all counters of a plan at zero: Prometheus misses the first event of a
+    /// Creates all counters of a snapshot at zero: Prometheus misses the first event of a
     /// counter that appears with it.
-    pub(crate) fn add(&mut self, config: &Config<'_>, plan: u64, series: &[Series]) {
+    pub(crate) fn add(&mut self, config: &Config<'_>, snapshot: u64, series: &[Series]) {
         let known: Vec<_> = series.iter().map(|series| self.find(series)).collect();
         for (series, (metric, values)) in
             series.iter().zip(&known).filter_map(|(series, known)| Some((series, known.as_ref()?)))
@@ -83,16 +83,16 @@ impl Metrics {
                 self.measure(config, *metric, &texts(values), 0);
             }
         }
-        self.series.insert(plan, known);
+        self.series.insert(snapshot, known);
     }
 
-    pub(crate) fn remove(&mut self, plan: u64) {
-        self.series.remove(&plan);
+    pub(crate) fn remove(&mut self, snapshot: u64) {
+        self.series.remove(&snapshot);
     }
 
     /// Forwards samples to Envoy.
-    pub(crate) fn feed(&self, config: &Config<'_>, plan: u64, samples: &[Sample]) {
-        let Some(series) = self.series.get(&plan) else { return };
+    pub(crate) fn feed(&self, config: &Config<'_>, snapshot: u64, samples: &[Sample]) {
+        let Some(series) = self.series.get(&snapshot) else { return };
         let mut sums: HashMap<usize, u64> = HashMap::new();
         for (position, amount) in samples {
             let Some(Some((metric, values))) = series.get(*position) else { continue };
@@ -160,7 +160,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::plan::Plan;
+    use crate::snapshot::ConfigSnapshot;
 
     /// Envoy refuses values with other labels, or for another kind of metric.
     #[test]
@@ -195,9 +195,9 @@ mod tests {
             },
         });
         let configuration = configuration.to_string();
-        crate::plan::load(configuration.as_bytes()).expect("it is valid");
-        let plan = Plan::new(configuration.as_bytes()).expect("it is valid");
-        let counted = plan.gateway(None).expect("there is randomness").metrics();
+        crate::snapshot::load(configuration.as_bytes()).expect("it is valid");
+        let snapshot = ConfigSnapshot::new(configuration.as_bytes()).expect("it is valid");
+        let counted = snapshot.gateway(None).expect("there is randomness").metrics();
         let counted: BTreeSet<_> = counted
             .iter()
             .map(|series| {

@@ -12,24 +12,24 @@ use crate::abi::Config;
 pub(crate) struct Outgoing {
     pub(crate) id: CalloutId,
     /// Shared with identical callouts meanwhile.
-    pub(crate) question: Arc<Question>,
+    pub(crate) request: Arc<OutgoingRequest>,
     /// Whether the reply serves those too.
     pub(crate) serves_all: bool,
 }
 
 /// Everything that is sent, and which parts of the reply are read.
 #[derive(PartialEq, Eq, Hash)]
-pub(crate) struct Question {
+pub(crate) struct OutgoingRequest {
     cluster: String,
     head: Vec<(String, String)>,
     body: Vec<u8>,
     pub(crate) timeout_milliseconds: u64,
-    terms: Terms,
+    limits: ReplyLimits,
 }
 
 /// How the reply is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Terms {
+struct ReplyLimits {
     reads: ReplyFields,
     max_bytes: usize,
 }
@@ -44,19 +44,19 @@ impl Outgoing {
     pub(crate) fn new(dispatch: &Dispatch, max_bytes: usize) -> Self {
         let Dispatch { id, callout } = dispatch;
         let head = callout.head().into_iter();
-        let question = Question {
+        let request = OutgoingRequest {
             cluster: callout.service.upstream.clone(),
             head: head.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: callout.body().to_vec(),
             timeout_milliseconds: u64::try_from(callout.service.timeout.as_millis())
                 .unwrap_or_default(),
-            terms: Terms { reads: callout.reads, max_bytes },
+            limits: ReplyLimits { reads: callout.reads, max_bytes },
         };
-        Self { id: *id, question: Arc::new(question), serves_all: callout.serves_all }
+        Self { id: *id, request: Arc::new(request), serves_all: callout.serves_all }
     }
 }
 
-impl Question {
+impl OutgoingRequest {
     /// Sends it; returns Envoy's number for it, or `None` if it was not sent.
     pub(crate) fn send(&self, config: &Config<'_>) -> Option<u64> {
         let pairs = self.head.iter();
@@ -66,11 +66,11 @@ impl Question {
 
     /// The reply in the core's form.
     pub(crate) fn read(&self, reply: &Reply<'_>) -> CalloutReply {
-        self.terms.read(reply)
+        self.limits.read(reply)
     }
 }
 
-impl Terms {
+impl ReplyLimits {
     fn read(self, reply: &Reply<'_>) -> CalloutReply {
         let status = field(&reply.fields, b":status").next();
         let status = status.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());

@@ -2,7 +2,7 @@
 //! {name: ..., sds_config: ...}}` in place of any secret.
 //!
 //! They arrive after the configuration was created, and may change. Each change results
-//! in a new configuration text, and from that a new plan.
+//! in a new configuration text, and from that a new snapshot.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use gatepass_native::{AwsLc, environment};
 use serde_json::{Map, Value};
 
 use crate::abi::{Config, SecretId, secrets_are_given};
-use crate::plan::log_problems;
+use crate::snapshot::log_problems;
 
 /// The secrets in a configuration.
 pub(crate) struct Secrets {
@@ -46,7 +46,7 @@ impl Secrets {
         find(&document, "$", &mut found);
         let (mut named, mut problems) = (Vec::new(), Vec::new());
         for (path, members) in found {
-            match ask(config, &path, &members) {
+            match subscribe_to(config, &path, &members) {
                 Ok(id) => named.push(Named { path, members, id }),
                 Err(problem) => problems.push(problem),
             }
@@ -135,7 +135,11 @@ impl Secrets {
 }
 
 /// Subscribes to a secret by the name and source in `members`.
-fn ask(config: &Config<'_>, path: &str, members: &Map<String, Value>) -> Result<SecretId, Problem> {
+fn subscribe_to(
+    config: &Config<'_>,
+    path: &str,
+    members: &Map<String, Value>,
+) -> Result<SecretId, Problem> {
     let refused = |found: &str, accepted: &str| Problem::new(path, found.to_owned(), accepted);
     let known = |name: &String| name == "name" || name == "sds_config";
     if let Some(other) = members.keys().find(|name| !known(name)) {

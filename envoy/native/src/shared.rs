@@ -4,30 +4,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use crate::abi::ConfigWaker;
-use crate::in_flight::InFlight;
+use crate::in_flight::CalloutsInFlight;
 use crate::mailbox::Mailbox;
 use crate::outgoing::Outgoing;
-use crate::plan::Plan;
+use crate::snapshot::ConfigSnapshot;
 
 /// The state of a configuration shared by all threads.
 pub(crate) struct Shared {
     /// Unique within this process.
     id: u64,
-    /// The listener's plan; a route may have another. `None` until its secrets have
+    /// The listener's snapshot; a route may have another. `None` until its secrets have
     /// arrived.
-    plan: RwLock<Option<Arc<Plan>>>,
+    snapshot: RwLock<Option<Arc<ConfigSnapshot>>>,
     /// Wakes the main thread, until the configuration is destroyed.
     waker: Mutex<Option<ConfigWaker>>,
     /// True if the main thread is already scheduled.
     called: AtomicBool,
     /// Callouts to be sent.
     outbox: Mutex<Vec<(Arc<Mailbox>, Outgoing)>>,
-    /// The mailboxes of the workers' gateways, and the plan of each.
-    mailboxes: Mutex<Vec<(Arc<Plan>, Weak<Mailbox>)>>,
+    /// The mailboxes of the workers' gateways, and the snapshot of each.
+    mailboxes: Mutex<Vec<(Arc<ConfigSnapshot>, Weak<Mailbox>)>>,
     panics: AtomicU64,
     /// Requests denied because there is no gateway for them.
     unconfigured: AtomicU64,
-    pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) in_flight: Arc<CalloutsInFlight>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -35,18 +35,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(plan: Option<Arc<Plan>>, waker: ConfigWaker) -> Self {
+    pub(crate) fn new(snapshot: Option<Arc<ConfigSnapshot>>, waker: ConfigWaker) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            plan: RwLock::new(plan),
+            snapshot: RwLock::new(snapshot),
             waker: Mutex::new(Some(waker)),
             called: AtomicBool::new(false),
             outbox: Mutex::default(),
             mailboxes: Mutex::default(),
             panics: AtomicU64::new(0),
             unconfigured: AtomicU64::new(0),
-            in_flight: Arc::new(InFlight::new()),
+            in_flight: Arc::new(CalloutsInFlight::new()),
         }
     }
 
@@ -54,14 +54,17 @@ impl Shared {
         self.id
     }
 
-    /// The plan for new requests.
-    pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
-        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The snapshot for new requests.
+    pub(crate) fn snapshot(&self) -> Option<Arc<ConfigSnapshot>> {
+        self.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the plan for new requests; returns the previous one.
-    pub(crate) fn replace_plan(&self, plan: Arc<Plan>) -> Option<Arc<Plan>> {
-        self.plan.write().unwrap_or_else(PoisonError::into_inner).replace(plan)
+    /// Replaces the snapshot for new requests; returns the previous one.
+    pub(crate) fn replace_snapshot(
+        &self,
+        snapshot: Arc<ConfigSnapshot>,
+    ) -> Option<Arc<ConfigSnapshot>> {
+        self.snapshot.write().unwrap_or_else(PoisonError::into_inner).replace(snapshot)
     }
 
     /// True if Envoy has destroyed the configuration.
@@ -85,20 +88,20 @@ impl Shared {
     }
 
     /// Registers the mailbox of a worker's gateway.
-    pub(crate) fn join(&self, plan: &Arc<Plan>, mailbox: &Arc<Mailbox>) {
-        lock(&self.mailboxes).push((Arc::clone(plan), Arc::downgrade(mailbox)));
+    pub(crate) fn join(&self, snapshot: &Arc<ConfigSnapshot>, mailbox: &Arc<Mailbox>) {
+        lock(&self.mailboxes).push((Arc::clone(snapshot), Arc::downgrade(mailbox)));
         self.call_main();
     }
 
-    /// The mailboxes in use, with their plans. A stream may outlive its plan by hours, and
+    /// The mailboxes in use, with their snapshots. A stream may outlive its snapshot by hours, and
     /// it ends with its token only while its mailbox is in use.
-    pub(crate) fn in_use(&self) -> Vec<(Arc<Plan>, Arc<Mailbox>)> {
+    pub(crate) fn in_use(&self) -> Vec<(Arc<ConfigSnapshot>, Arc<Mailbox>)> {
         let mut in_use = Vec::new();
-        lock(&self.mailboxes).retain(|(plan, mailbox)| {
-            let needed = |it: &Arc<Mailbox>| !plan.is_over() || it.is_needed();
+        lock(&self.mailboxes).retain(|(snapshot, mailbox)| {
+            let needed = |it: &Arc<Mailbox>| !snapshot.is_over() || it.is_needed();
             let mailbox = mailbox.upgrade().filter(needed);
             let is_needed = mailbox.is_some();
-            in_use.extend(mailbox.map(|mailbox| (Arc::clone(plan), mailbox)));
+            in_use.extend(mailbox.map(|mailbox| (Arc::clone(snapshot), mailbox)));
             is_needed
         });
         in_use

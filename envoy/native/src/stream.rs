@@ -13,10 +13,10 @@ use gatepass::http::{Edit, LocalReply, RequestHead};
 use gatepass::verdict::HeaderEdits;
 
 use crate::abi::{BodyStatus, Filter, ForeignRoute, HeadersStatus, Map, Request, TrailersStatus};
-use crate::held::Held;
 use crate::outgoing::fields;
-use crate::plan::write_log;
+use crate::pending_actions::PendingActions;
 use crate::shared::Shared;
+use crate::snapshot::write_log;
 use crate::worker::{Client, Worker};
 
 /// An Envoy stream, on its worker.
@@ -27,14 +27,14 @@ pub(crate) struct Stream {
     phase: Cell<Phase>,
     /// True if its body is, or was, read by the gateway.
     reads: Cell<bool>,
-    /// How much of its body is kept while it waits, if the gateway may read it then.
-    keeps: Cell<Option<usize>>,
+    /// How much of its body is buffered while it waits, if the gateway may read it then.
+    buffer_limit: Cell<Option<usize>>,
     /// The body received so far.
     body: RefCell<Vec<u8>>,
     /// All of it has arrived.
     ended: Cell<bool>,
     /// Actions caused by other streams' events, once it has been held.
-    held: OnceCell<Rc<Held>>,
+    pending: OnceCell<Rc<PendingActions>>,
 }
 
 /// The phase of a request.
@@ -71,23 +71,23 @@ impl Stream {
             place: OnceCell::new(),
             phase: Cell::new(Phase::New),
             reads: Cell::new(false),
-            keeps: Cell::new(None),
+            buffer_limit: Cell::new(None),
             body: RefCell::default(),
             ended: Cell::new(false),
-            held: OnceCell::new(),
+            pending: OnceCell::new(),
         }
     }
 
     /// The worker whose gateway decides the request, if there is a configuration for it.
     fn worker(&self, filter: &Filter<'_>) -> Option<Rc<Worker>> {
-        let plan = match filter.route() {
-            Ok(route) => route.or_else(|| self.shared.plan())?,
+        let snapshot = match filter.route() {
+            Ok(route) => route.or_else(|| self.shared.snapshot())?,
             Err(ForeignRoute) => {
                 log::error!("the settings of the route are those of another filter");
                 return None;
             }
         };
-        Worker::of(&self.shared, &plan)
+        Worker::of(&self.shared, &snapshot)
     }
 
     /// The head arrived.
@@ -108,7 +108,7 @@ impl Stream {
             return HeadersStatus::Stop;
         };
         let head = RequestHead::from(head).with_body(!end);
-        self.keeps.set(worker.keeps(&head));
+        self.buffer_limit.set(worker.buffer_limit(&head));
         self.ended.set(end);
         let request = RequestId(number);
         let actions = worker.event(number, &filter, |gateway, now| {
@@ -117,7 +117,9 @@ impl Stream {
         match self.act(filter, actions) {
             Done::Passes(_) => HeadersStatus::Continue,
             Done::Ends => HeadersStatus::Stop,
-            Done::Stays(_) if self.phase.get() == Phase::Waiting && self.keeps.get().is_none() => {
+            Done::Stays(_)
+                if self.phase.get() == Phase::Waiting && self.buffer_limit.get().is_none() =>
+            {
                 HeadersStatus::StopAllAndWatermark
             }
             Done::Stays(filter) => {
@@ -131,20 +133,20 @@ impl Stream {
     /// A chunk of the body arrived.
     pub(crate) fn body(self: &Rc<Self>, filter: Filter<'_>, end: bool) -> BodyStatus {
         self.ended.set(self.ended.get() || end);
-        match (self.phase.get(), self.keeps.get()) {
+        match (self.phase.get(), self.buffer_limit.get()) {
             (Phase::Passing, _) => return BodyStatus::Continue,
             (Phase::Reading(wanted), _) => {
-                self.keep(&filter, wanted);
+                self.buffer(&filter, wanted);
                 self.read(filter);
             }
-            (Phase::Waiting, Some(most)) => self.keep(&filter, most),
+            (Phase::Waiting, Some(most)) => self.buffer(&filter, most),
             (Phase::New | Phase::Waiting | Phase::Answered | Phase::Over, _) => {}
         }
         BodyStatus::StopAndDrop
     }
 
-    /// Keeps a chunk of the body; no more of it than the gateway would read.
-    fn keep(&self, filter: &Filter<'_>, most: usize) {
+    /// Buffers a chunk of the body; no more of it than the gateway would read.
+    fn buffer(&self, filter: &Filter<'_>, most: usize) {
         // From now on it cannot go upstream.
         self.reads.set(true);
         let mut body = self.body.borrow_mut();
@@ -212,21 +214,22 @@ impl Stream {
     /// for streams that have outlived their tokens.
     pub(crate) fn woken(self: &Rc<Self>, filter: Filter<'_>) {
         let Some((worker, number)) = self.place.get() else { return };
-        let is_held = match self.phase.get() {
+        let is_registered = match self.phase.get() {
             Phase::Waiting | Phase::Reading(_) => true,
             // The stream may have been woken before it continued.
-            Phase::Passing => worker.holds(*number),
+            Phase::Passing => worker.is_registered(*number),
             Phase::New | Phase::Answered | Phase::Over => false,
         };
-        if !is_held {
+        if !is_registered {
             return;
         }
         if worker.is_broken() {
             return self.fail(filter, HostFailure::Panicked);
         }
-        let news = worker.event(*number, &filter, |_, _| ());
-        let left = self.held.get().map(|held| held.take()).unwrap_or_default();
-        let actions = news.map(|news| left.into_iter().chain(news).collect());
+        let new_actions = worker.event(*number, &filter, |_, _| ());
+        let queued = self.pending.get().map(|pending| pending.take()).unwrap_or_default();
+        let actions =
+            new_actions.map(|new_actions| queued.into_iter().chain(new_actions).collect());
         match self.act(filter, actions) {
             Done::Passes(filter) => filter.continue_request(),
             // What the gateway wants to read may have arrived while it waited.
@@ -246,7 +249,7 @@ impl Stream {
     /// A hook panicked. True if the request must still be answered.
     pub(crate) fn on_panic(&self) -> bool {
         match self.place.get() {
-            Some((worker, _)) => worker.breaks(),
+            Some((worker, _)) => worker.mark_broken(),
             None => self.shared.panicked(),
         }
         let is_open = !matches!(self.phase.get(), Phase::Answered | Phase::Over);
@@ -270,14 +273,14 @@ impl Stream {
             match action {
                 Action::Send(_) => {}
                 Action::Suspend { dispatch, .. } => {
-                    self.hold(&filter, Phase::Waiting);
+                    self.register(&filter, Phase::Waiting);
                     if let (Some(dispatch), Some((worker, _))) = (dispatch, self.place.get()) {
                         worker.send(&dispatch);
                     }
                 }
                 Action::ReadBody { bytes, .. } => {
                     self.reads.set(true);
-                    self.hold(&filter, Phase::Reading(bytes));
+                    self.register(&filter, Phase::Reading(bytes));
                 }
                 Action::Forward { edits, access_log, .. } => {
                     return self.forward(filter, &edits, &access_log);
@@ -292,14 +295,14 @@ impl Stream {
         Done::Stays(filter)
     }
 
-    /// Holds the request.
-    fn hold(self: &Rc<Self>, filter: &Filter<'_>, phase: Phase) {
+    /// Enters a phase in which other streams' events may concern the request.
+    fn register(self: &Rc<Self>, filter: &Filter<'_>, phase: Phase) {
         self.phase.set(phase);
         let Some((worker, number)) = self.place.get() else { return };
-        let held = self.held.get_or_init(Rc::default);
-        let waker = held.waker(|| filter.waker());
-        let client = filter.asked_by(*number, || Client::of(*number));
-        worker.hold(*number, held, waker, client);
+        let pending = self.pending.get_or_init(Rc::default);
+        let waker = pending.waker(|| filter.waker());
+        let client = filter.while_current(*number, || Client::of(*number));
+        worker.register(*number, pending, waker, client);
     }
 
     /// Edits the request as decided, for the upstream.
@@ -329,8 +332,8 @@ impl Stream {
         self.phase.set(Phase::Passing);
         match self.place.get() {
             // It ends with its token: its hook is called from time to time.
-            Some((worker, number)) if worker.follows(*number) => {
-                self.hold(&filter, Phase::Passing);
+            Some((worker, number)) if worker.ends_with_token(*number) => {
+                self.register(&filter, Phase::Passing);
             }
             _ => self.release(),
         }

@@ -15,11 +15,11 @@ use gatepass::time::{Period, UnixTime};
 use gatepass_native::Stopwatch;
 
 use crate::abi::{Filter, Request, StreamWaker, metadata, peer_certificate_digest, source_address};
-use crate::held::Held;
 use crate::mailbox::{Mail, Mailbox};
 use crate::outgoing::Outgoing;
-use crate::plan::{Plan, log_problems, now, write_log};
+use crate::pending_actions::PendingActions;
 use crate::shared::Shared;
+use crate::snapshot::{ConfigSnapshot, log_problems, now, write_log};
 
 thread_local! {
     /// The gateways of this thread; one or two, as a rule.
@@ -29,17 +29,17 @@ thread_local! {
 /// A gateway of one thread.
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    plan: Arc<Plan>,
+    snapshot: Arc<ConfigSnapshot>,
     gateway: RefCell<Gateway>,
     mailbox: Arc<Mailbox>,
     /// The streams that another stream's event may concern: those that wait, those whose
     /// body is being read, and those that end with their token.
-    held: RefCell<HashMap<Request, Rc<Held>>>,
+    pending: RefCell<HashMap<Request, Rc<PendingActions>>>,
     /// The clients of waiting streams, which cannot be queried in another stream's event.
     clients: Clients,
     next: Cell<Request>,
     /// After a tick.
-    rest: Cell<Option<Period>>,
+    tick_pause: Cell<Option<Period>>,
     /// A hook panicked; the gateway's state may be inconsistent.
     broken: Cell<bool>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// The client of a request; only while [`Filter::asked_by`] runs for it.
+    /// The client of a request; only while [`Filter::while_current`] runs for it.
     pub(crate) fn of(request: Request) -> Self {
         let digest = || of_hex(std::str::from_utf8(&peer_certificate_digest(request)?).ok()?);
         let address = source_address(request);
@@ -116,16 +116,17 @@ impl RequestInfo for Info {
 }
 
 impl Worker {
-    /// This thread's gateway for a filter configuration and a plan, the listener's or a
+    /// This thread's gateway for a filter configuration and a snapshot, the listener's or a
     /// route's; created if there is none. `None` if it cannot be created.
-    pub(crate) fn of(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Rc<Self>> {
-        let is_it =
-            |worker: &Rc<Self>| worker.shared.id() == shared.id() && worker.plan.id() == plan.id();
+    pub(crate) fn of(shared: &Arc<Shared>, snapshot: &Arc<ConfigSnapshot>) -> Option<Rc<Self>> {
+        let is_it = |worker: &Rc<Self>| {
+            worker.shared.id() == shared.id() && worker.snapshot.id() == snapshot.id()
+        };
         let found = WORKERS.with_borrow(|workers| workers.iter().find(|it| is_it(it)).cloned());
         if found.is_some() {
             return found;
         }
-        let made = Rc::new(Self::new(shared, plan)?);
+        let made = Rc::new(Self::new(shared, snapshot)?);
         WORKERS.with_borrow_mut(|workers| workers.push(Rc::clone(&made)));
         Some(made)
     }
@@ -139,30 +140,30 @@ impl Worker {
         drop(over);
     }
 
-    fn new(shared: &Arc<Shared>, plan: &Arc<Plan>) -> Option<Self> {
+    fn new(shared: &Arc<Shared>, snapshot: &Arc<ConfigSnapshot>) -> Option<Self> {
         let clients = Clients::default();
-        let gateway = plan.gateway(Some(Box::new(Info(Rc::clone(&clients)))));
+        let gateway = snapshot.gateway(Some(Box::new(Info(Rc::clone(&clients)))));
         let mut gateway = gateway.map_err(|problems| log_problems(&problems)).ok()?;
         // The main thread's gateway has logged these events already.
         gateway.take_log();
         let mailbox = Arc::new(Mailbox::default());
-        shared.join(plan, &mailbox);
+        shared.join(snapshot, &mailbox);
         Some(Self {
             shared: Arc::clone(shared),
-            plan: Arc::clone(plan),
+            snapshot: Arc::clone(snapshot),
             gateway: RefCell::new(gateway),
             mailbox,
-            held: RefCell::default(),
+            pending: RefCell::default(),
             clients,
             next: Cell::new(0),
-            rest: Cell::new(None),
+            tick_pause: Cell::new(None),
             broken: Cell::new(false),
         })
     }
 
     /// True if no new streams will come to it.
     fn is_over(&self) -> bool {
-        self.shared.is_over() || self.plan.is_over()
+        self.shared.is_over() || self.snapshot.is_over()
     }
 
     /// A number for a new request.
@@ -179,14 +180,14 @@ impl Worker {
 
     /// A hook panicked: this gateway is not used again, the next request creates a new
     /// one, and waiting streams are woken to be denied.
-    pub(crate) fn breaks(&self) {
+    pub(crate) fn mark_broken(&self) {
         self.broken.set(true);
         self.shared.panicked();
         let _ = WORKERS.try_with(|workers| {
             workers.borrow_mut().retain(|worker| !std::ptr::eq(&raw const **worker, self));
         });
-        let held: Vec<_> = self.held.borrow().values().cloned().collect();
-        held.iter().for_each(|stream| stream.wake());
+        let pending: Vec<_> = self.pending.borrow().values().cloned().collect();
+        pending.iter().for_each(|stream| stream.wake());
     }
 
     /// Passes a stream's event to the gateway, with the mail and the time. Returns the
@@ -202,14 +203,14 @@ impl Worker {
         let watch = gateway.begin_measurement().then(Stopwatch::start);
         let now = now();
         let mail = self.mailbox.take();
-        let is_due = self.rest.get().is_none_or(|rest| !rest.contains(now));
+        let is_due = self.tick_pause.get().is_none_or(|pause| !pause.contains(now));
         if is_due {
             Self::clear();
         }
         // As a rule there is one, and an action is large.
         let mut own = Vec::with_capacity(1);
         let mut others = Vec::new();
-        filter.asked_by(request, || {
+        filter.while_current(request, || {
             // Before the gateway gets the current time, which would make replies overdue
             // that arrived while this worker had no requests; each with its time of
             // arrival.
@@ -217,7 +218,7 @@ impl Worker {
                 gateway.reply(*callout, reply, *came);
             }
             if is_due {
-                self.rest.set(Some(Period::of(now, TICK)));
+                self.tick_pause.set(Some(Period::of(now, TICK)));
                 gateway.tick(now);
             }
             event(&mut gateway, now);
@@ -247,9 +248,9 @@ impl Worker {
                 Action::Forward { request: RequestId(about), .. }
                 | Action::Reply { request: RequestId(about), .. }
                 | Action::ReadBody { request: RequestId(about), .. } => {
-                    let stream = self.held.borrow().get(&about).cloned();
+                    let stream = self.pending.borrow().get(&about).cloned();
                     if let Some(stream) = stream {
-                        stream.leave(action);
+                        stream.push(action);
                     }
                 }
             }
@@ -263,45 +264,45 @@ impl Worker {
         self.shared.send(&self.mailbox, Outgoing::new(dispatch, max_bytes));
     }
 
-    /// The bytes of a request's body to keep while it waits: those that the gateway may
+    /// The bytes of a request's body to buffer while it waits: those that the gateway may
     /// read then. `None` for one that may be forwarded.
-    pub(crate) fn keeps(&self, head: &RequestHead) -> Option<usize> {
+    pub(crate) fn buffer_limit(&self, head: &RequestHead) -> Option<usize> {
         let gateway = self.gateway.try_borrow().ok()?;
         gateway.may_wait_and_read(head).then(|| gateway.max_reply_bytes())
     }
 
     /// Whether a request that was forwarded ends with its token.
-    pub(crate) fn follows(&self, request: Request) -> bool {
-        self.gateway.try_borrow().is_ok_and(|gateway| gateway.follows(RequestId(request)))
+    pub(crate) fn ends_with_token(&self, request: Request) -> bool {
+        self.gateway.try_borrow().is_ok_and(|gateway| gateway.ends_with_token(RequestId(request)))
     }
 
     /// Whether another stream's event may concern a request.
-    pub(crate) fn holds(&self, request: Request) -> bool {
-        self.held.borrow().contains_key(&request)
+    pub(crate) fn is_registered(&self, request: Request) -> bool {
+        self.pending.borrow().contains_key(&request)
     }
 
     /// A stream waits, its body is being read, or it ends with its token.
-    pub(crate) fn hold(
+    pub(crate) fn register(
         &self,
         request: Request,
-        stream: &Rc<Held>,
+        stream: &Rc<PendingActions>,
         waker: Arc<StreamWaker>,
         client: Client,
     ) {
-        self.held.borrow_mut().insert(request, Rc::clone(stream));
+        self.pending.borrow_mut().insert(request, Rc::clone(stream));
         self.clients.borrow_mut().insert(request, client);
-        self.mailbox.wait(request, waker);
+        self.mailbox.start_waiting(request, waker);
     }
 
     /// A stream is decided.
     pub(crate) fn release(&self, request: Request) {
         // Nearly always: looking a number up in an empty map would hash it first.
-        if self.held.borrow().is_empty() {
+        if self.pending.borrow().is_empty() {
             return;
         }
         self.clients.borrow_mut().remove(&request);
-        if self.held.borrow_mut().remove(&request).is_some() {
-            self.mailbox.leave(request);
+        if self.pending.borrow_mut().remove(&request).is_some() {
+            self.mailbox.stop_waiting(request);
         }
     }
 

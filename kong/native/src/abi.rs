@@ -24,7 +24,7 @@ use gatepass::callout::{CalloutFailure, CalloutReply};
 use gatepass::config::Problem;
 use gatepass::host::HostCapabilities;
 use gatepass::metrics::{Kind, help};
-use gatepass::pipeline::Heard;
+use gatepass::pipeline::AnnouncementOutcome;
 use gatepass::time::UnixTime;
 use log::Level;
 
@@ -34,7 +34,7 @@ use crate::encode::{Field, RawAction, Text, number};
 use crate::frame::{self, Known};
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 8;
+pub const ABI: u32 = 9;
 
 /// A gateway, and what it last lent to the caller.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub struct Gatepass {
     sample: Sample,
 }
 
-/// `gatepass_reading`.
+/// `gatepass_sample`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Sample {
@@ -412,7 +412,7 @@ pub unsafe extern "C" fn gatepass_announcement(gateway: *mut Gatepass) -> *const
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gatepass_hear(
+pub unsafe extern "C" fn gatepass_apply_announcement(
     gateway: *mut Gatepass,
     text: *const u8,
     size: u32,
@@ -422,10 +422,11 @@ pub unsafe extern "C" fn gatepass_hear(
     let text = unsafe { lent(text, size) };
     // SAFETY: as in `act`.
     let door = unsafe { gateway.as_mut() }.map(|it| &mut it.door);
-    match door.and_then(|door| change(door, None, |door| door.hear(text, time(now)))) {
-        Some(Heard::Foreign) => 0,
-        Some(Heard::Applied) => 1,
-        Some(Heard::Failed) | None => 2,
+    match door.and_then(|door| change(door, None, |door| door.apply_announcement(text, time(now))))
+    {
+        Some(AnnouncementOutcome::Foreign) => 0,
+        Some(AnnouncementOutcome::Applied) => 1,
+        Some(AnnouncementOutcome::Failed) | None => 2,
     }
 }
 
@@ -465,7 +466,7 @@ impl Sample {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gatepass_metric(gateway: *mut Gatepass) -> *const Sample {
+pub unsafe extern "C" fn gatepass_next_sample(gateway: *mut Gatepass) -> *const Sample {
     let take = |Gatepass { door, labels, sample, .. }: &mut Gatepass| {
         let Some((series, amount)) = door.take_sample() else { return ptr::null() };
         labels.clear();
@@ -492,10 +493,10 @@ pub unsafe extern "C" fn gatepass_retire(gateway: *mut Gatepass) {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn gatepass_held(gateway: *mut Gatepass) -> u32 {
+pub unsafe extern "C" fn gatepass_in_progress(gateway: *mut Gatepass) -> u32 {
     // SAFETY: the caller's gateway.
-    let held = unsafe { read(gateway, 0, |it| it.door.under_way()) };
-    u32::try_from(held).unwrap_or(u32::MAX)
+    let count = unsafe { read(gateway, 0, |it| it.door.in_progress()) };
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 #[unsafe(no_mangle)]
@@ -618,16 +619,16 @@ mod tests {
             lines
         }
 
-        /// The next reading of this round: its name and its amount.
-        fn reading(&self) -> Option<(String, f64)> {
+        /// The next sample of this round: its name and its amount.
+        fn sample(&self) -> Option<(String, f64)> {
             // SAFETY: the gateway is open, and it is read before the next call.
-            let sample = unsafe { gatepass_metric(self.0).as_ref() }?;
+            let sample = unsafe { gatepass_next_sample(self.0).as_ref() }?;
             Some((sample.name.to_text(), sample.amount))
         }
 
         /// The amounts under a name in the rest of this round.
-        fn readings(&self, name: &str) -> Vec<f64> {
-            let all = std::iter::from_fn(|| self.reading());
+        fn samples(&self, name: &str) -> Vec<f64> {
+            let all = std::iter::from_fn(|| self.sample());
             all.filter(|(own, _)| own == name).map(|(_, amount)| amount).collect()
         }
 
@@ -668,7 +669,7 @@ mod tests {
         let joined = gateway.all(gateway.begin(4.0, "/other", TOKEN));
         assert_eq!(joined, ["2 for 4: "]);
         // SAFETY: the gateway is open.
-        assert_eq!(unsafe { gatepass_held(gateway.0) }, 3);
+        assert_eq!(unsafe { gatepass_in_progress(gateway.0) }, 3);
         // SAFETY: the same.
         let gone = unsafe { gatepass_gone(gateway.0, 4.0) };
         assert!(gone.is_null());
@@ -682,7 +683,7 @@ mod tests {
         let again = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 2.0) };
         assert!(again.is_null());
         // SAFETY: the same.
-        assert_eq!(unsafe { gatepass_held(gateway.0) }, 0);
+        assert_eq!(unsafe { gatepass_in_progress(gateway.0) }, 0);
     }
 
     #[test]
@@ -719,24 +720,24 @@ mod tests {
     fn a_round_of_readings_ends_before_what_is_counted_meanwhile() {
         const REQUESTS: &str = "gatepass_requests_total";
         let gateway = Owned::open(CONFIGURATION).unwrap();
-        assert_eq!(gateway.readings(REQUESTS), [] as [f64; 0]);
+        assert_eq!(gateway.samples(REQUESTS), [] as [f64; 0]);
         gateway.all(gateway.begin(1.0, "/open", ""));
-        let (first, _) = gateway.reading().unwrap();
+        let (first, _) = gateway.sample().unwrap();
         assert_eq!(first, REQUESTS);
         gateway.all(gateway.begin(2.0, "/open", ""));
-        assert_eq!(gateway.readings(REQUESTS), [] as [f64; 0]);
-        assert_eq!(gateway.readings(REQUESTS), [1.0]);
-        assert_eq!(gateway.reading(), None);
+        assert_eq!(gateway.samples(REQUESTS), [] as [f64; 0]);
+        assert_eq!(gateway.samples(REQUESTS), [1.0]);
+        assert_eq!(gateway.sample(), None);
         // SAFETY: the gateway is open.
         unsafe { gatepass_retire(gateway.0) };
-        assert_eq!(gateway.readings("gatepass_jwks_age_seconds"), [0.0], "told once more");
+        assert_eq!(gateway.samples("gatepass_jwks_age_seconds"), [0.0], "told once more");
     }
 
     #[test]
     fn a_client_that_left_is_not_answered_after_a_panic() {
         const PANICS: &str = "gatepass_panics_total";
         let gateway = Owned::open(CONFIGURATION).unwrap();
-        assert_eq!(gateway.readings(PANICS), [] as [f64; 0], "none yet");
+        assert_eq!(gateway.samples(PANICS), [] as [f64; 0], "none yet");
         for request in [1.0, 2.0, 3.0] {
             assert_eq!(gateway.all(gateway.begin(request, "/other", TOKEN)).len(), 1);
         }
@@ -748,8 +749,8 @@ mod tests {
         // SAFETY: the gateway is open.
         let actions = gateway.all(unsafe { gatepass_gone(gateway.0, 2.0) });
         assert_eq!(actions, ["5 for 3: 500 ", "5 for 4: 500 "]);
-        assert_eq!(gateway.readings(PANICS), [1.0]);
-        assert_eq!(gateway.readings(PANICS), [] as [f64; 0], "told once");
+        assert_eq!(gateway.samples(PANICS), [1.0]);
+        assert_eq!(gateway.samples(PANICS), [] as [f64; 0], "told once");
     }
 
     #[test]
@@ -767,7 +768,10 @@ mod tests {
         let failures = lines.iter().filter(|line| line.contains("the gateway panicked"));
         assert_eq!(failures.count(), 2, "one for each request that got 500");
         // SAFETY: the gateway is open.
-        assert_eq!(unsafe { (gatepass_panics(gateway.0), gatepass_held(gateway.0)) }, (1, 0));
+        assert_eq!(
+            unsafe { (gatepass_panics(gateway.0), gatepass_in_progress(gateway.0)) },
+            (1, 0)
+        );
         // SAFETY: the same; its callout is nobody's any more.
         assert!(unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW) }.is_null());
         let open = gateway.begin(3.0, "/open", "");
@@ -778,18 +782,19 @@ mod tests {
     fn a_panic_over_an_announcement_is_recovered_from_and_counted() {
         let gateway = Owned::open(CONFIGURATION).unwrap();
         // SAFETY: the gateway is open or null, and the bytes are there during the call.
-        let hear = |gateway| unsafe { gatepass_hear(gateway, b"{}".as_ptr(), 2, NOW) };
-        assert_eq!(hear(gateway.0), 0);
+        let apply =
+            |gateway| unsafe { gatepass_apply_announcement(gateway, b"{}".as_ptr(), 2, NOW) };
+        assert_eq!(apply(gateway.0), 0);
         assert_eq!(gateway.all(gateway.begin(1.0, "/other", TOKEN)).len(), 1);
         // SAFETY: the gateway is open, and nothing else refers to it now.
         unsafe { (*gateway.0).door.panics_at = Some(0) };
-        assert_eq!(hear(gateway.0), 2);
+        assert_eq!(apply(gateway.0), 2);
         // SAFETY: the gateway is open.
         assert_eq!(unsafe { gatepass_panics(gateway.0) }, 1);
         assert!(gateway.lines().iter().any(|line| line.contains("was restarted")));
         // SAFETY: the same.
         assert_eq!(gateway.all(unsafe { gatepass_next(gateway.0) }), ["5 for 1: 500 "]);
-        assert_eq!(hear(ptr::null_mut()), 2);
+        assert_eq!(apply(ptr::null_mut()), 2);
     }
 
     #[test]

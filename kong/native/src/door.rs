@@ -15,7 +15,7 @@ use gatepass::gateway::{Action, CalloutId, Dispatch, Gateway, RequestId};
 use gatepass::host::{HostCapabilities, HostFailure, RequestInfo, parse_address};
 use gatepass::http::RequestHead;
 use gatepass::metrics::{self, Sample, Series};
-use gatepass::pipeline::{Heard, SharedData};
+use gatepass::pipeline::{AnnouncementOutcome, SharedData};
 use gatepass::time::UnixTime;
 use gatepass_native::Stopwatch;
 use log::Level;
@@ -56,7 +56,7 @@ pub struct Door {
     samples: VecDeque<Sample>,
     /// Whether the last call returned a sample: samples recorded meanwhile are for the
     /// next round.
-    gave_readings: bool,
+    gave_samples: bool,
     new_panics: u32,
     /// The time of the last event.
     now: UnixTime,
@@ -83,7 +83,7 @@ impl Door {
             panics: 0,
             series: Vec::new(),
             samples: VecDeque::new(),
-            gave_readings: false,
+            gave_samples: false,
             new_panics: 0,
             now,
             #[cfg(test)]
@@ -151,7 +151,7 @@ impl Door {
     }
 
     /// The number of requests and callouts in progress.
-    pub fn under_way(&self) -> usize {
+    pub fn in_progress(&self) -> usize {
         self.held.len().saturating_add(self.callouts.len()).saturating_add(self.failed.len())
     }
 
@@ -171,18 +171,18 @@ impl Door {
     }
 
     /// Applies what another node announced.
-    pub fn hear(&mut self, text: &[u8], now: UnixTime) -> Heard {
+    pub fn apply_announcement(&mut self, text: &[u8], now: UnixTime) -> AnnouncementOutcome {
         self.now = now;
         #[cfg(test)]
         assert_ne!(self.panics_at, Some(0), "as the test asked for");
-        let heard = self.gateway.hear_announcement(text, now);
+        let outcome = self.gateway.apply_announcement(text, now);
         self.log.extend(self.gateway.take_log().iter().map(line));
-        heard
+        outcome
     }
 
     /// A metric sample; `None` when all have been taken.
     pub fn take_sample(&mut self) -> Option<(&Series, u64)> {
-        if self.samples.is_empty() && !self.gave_readings {
+        if self.samples.is_empty() && !self.gave_samples {
             self.samples.extend(self.gateway.take_metrics());
             if self.series.is_empty() {
                 self.series = self.series();
@@ -193,7 +193,7 @@ impl Door {
             }
         }
         let next = self.samples.pop_front();
-        self.gave_readings = next.is_some();
+        self.gave_samples = next.is_some();
         let (position, amount) = next?;
         Some((self.series.get(position)?, amount))
     }
@@ -301,7 +301,7 @@ fn gateway(
         config::check_unshared(&settings)?;
     }
     let mut gateway = Gateway::new(settings, source.host, seed)
-        .with_request_info(Box::new(Asked(Rc::clone(info))));
+        .with_request_info(Box::new(SharedInfos(Rc::clone(info))));
     if let Some(store) = store {
         gateway.share(Box::new(store));
     }
@@ -366,9 +366,9 @@ impl Infos {
 
 /// Gives the gateway access to it.
 #[derive(Debug)]
-struct Asked(Rc<Infos>);
+struct SharedInfos(Rc<Infos>);
 
-impl RequestInfo for Asked {
+impl RequestInfo for SharedInfos {
     fn request_id(&self, request: RequestId) -> Option<Vec<u8>> {
         self.0.of(request, |info| info.name.clone())
     }

@@ -19,7 +19,7 @@ local _M = { NOT_SENT = NOT_SENT, NO_REPLY = NO_REPLY }
 
 -- Logs why an exchange failed, for operators: the library only knows kinds of failures.
 -- Nothing that a service sent is repeated.
-local function tell(callout, what, err)
+local function warn(callout, what, err)
   ngx.log(ngx.WARN, "[gatepass] ", callout.scheme, "://", callout.host,
           callout.port and ":" .. callout.port or "", ": ", what, ": ", tostring(err))
 end
@@ -37,13 +37,13 @@ local function connect(callout)
     pool_size = POOL_SIZE,
   }
   if not ok then
-    tell(callout, "no connection", err)
+    warn(callout, "no connection", err)
   end
   return ok and client
 end
 
 -- Sends the request and returns the reply, like `reply.read`.
-local function ask(client, callout, limit)
+local function request(client, callout, limit)
   local ok, err = client:send_request(callout)
   if not ok then
     return nil, NO_REPLY, err
@@ -57,7 +57,7 @@ local function exchange(callout, limit)
     return nil, NO_REPLY
   end
   local reused = client:get_reused_times() > 0
-  local answer, reusable, err = ask(client, callout, limit)
+  local answer, reusable, err = request(client, callout, limit)
   if reusable == NO_REPLY and reused and callout.may_repeat then
     -- The service closed the idle connection at the same moment.
     client:close()
@@ -65,11 +65,11 @@ local function exchange(callout, limit)
     if not client then
       return nil, NO_REPLY
     end
-    answer, reusable, err = ask(client, callout, limit)
+    answer, reusable, err = request(client, callout, limit)
   end
   if not answer then
     if reusable == NO_REPLY then
-      tell(callout, "no reply", err)
+      warn(callout, "no reply", err)
     end
     client:close()
     return nil, reusable
@@ -95,7 +95,7 @@ function _M.send(callout, limit)
   if not finished:wait(deadline) then
     -- Its socket ends with it.
     kill(thread)
-    tell(callout, "no reply", "not within " .. callout.timeout_ms .. " ms")
+    warn(callout, "no reply", "not within " .. callout.timeout_ms .. " ms")
     return nil, NO_REPLY
   end
   wait(thread)

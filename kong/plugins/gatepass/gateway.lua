@@ -30,15 +30,15 @@ local PASSED = {}
 local NONE = {}
 
 -- How many identities are kept as the host has them; as many older ones are kept besides.
-local MOST_KNOWN = 1000
+local MAX_KNOWN = 1000
 
 -- Ends a wait that the library failed to end: twice the longest timeout of a service.
 local LONGEST_WAIT = 120
 
--- How often other nodes are told again what they could not be told, and of how many
--- revocations; the oldest are given up first.
-local RETELL_SECONDS = 1
-local MOST_UNTOLD = 1000
+-- How often announcements that failed are repeated, and how many of them are kept; the
+-- oldest are given up first.
+local RETRY_SECONDS = 1
+local MAX_PENDING = 1000
 
 -- The library's denial, for when there is no gateway to ask: it is the same but for
 -- `Retry-After`, since a gateway that failed to open is retried every 5 seconds.
@@ -54,7 +54,7 @@ end
 
 local INVALID =
   unavailable("configuration_invalid", "the gateway is not configured correctly")
-local NOT_TOLD =
+local NOT_ANNOUNCED =
   unavailable("revocation_unavailable",
               "the revocation is in force here, but could not be passed on: send it again")
 
@@ -136,10 +136,10 @@ function Gateway.open(configuration, host)
     last = 0,
     -- Held requests by number: each has a semaphore, and later its outcome.
     held = {},
-    -- Revocations that other nodes could not be told of, oldest first.
-    untold = {},
-    retell_at = 0,
-    is_retelling = false,
+    -- Announcements of revocations that have failed so far, oldest first.
+    pending = {},
+    retry_at = 0,
+    is_retrying = false,
     retired = false,
     -- What the host made of identities, by their bytes.
     known = {}, known_before = {}, known_count = 0,
@@ -169,31 +169,31 @@ function Gateway:announcements()
   end
 end
 
--- Keeps texts, from the given position on, until they can be told.
+-- Keeps texts, from the given position on, until they can be announced.
 function Gateway:keep(texts, first)
-  local untold = {}
+  local pending = {}
   for i = first, #texts do
-    untold[#untold + 1] = texts[i]
+    pending[#pending + 1] = texts[i]
   end
-  for i = 1, #self.untold do
-    untold[#untold + 1] = self.untold[i]
+  for i = 1, #self.pending do
+    pending[#pending + 1] = self.pending[i]
   end
-  while #untold > MOST_UNTOLD do
-    table.remove(untold, 1)
+  while #pending > MAX_PENDING do
+    table.remove(pending, 1)
     log(ngx.ERR, "other nodes will not be told of a revocation")
   end
-  self.untold, self.retell_at = untold, now() + RETELL_SECONDS
+  self.pending, self.retry_at = pending, now() + RETRY_SECONDS
 end
 
--- Tells the other nodes what was revoked here, in that order; returns nil and the problem
--- if that failed. The texts are then told again later, since who revoked something may not
--- be able to: a logout token is good for once.
-function Gateway:tell(texts)
-  local pending = self.untold
+-- Announces to the other nodes what was revoked here, in that order; returns nil and the
+-- problem if that failed. The announcements are then repeated later, since the sender of a
+-- revocation may be unable to: a logout token can be used only once.
+function Gateway:announce_all(texts)
+  local pending = self.pending
   for i = 1, #texts do
     pending[#pending + 1] = texts[i]
   end
-  self.untold = {}
+  self.pending = {}
   local ctx = ngx.ctx
   -- For `over`, if this is the coroutine of a request whose client leaves meanwhile.
   ctx.gatepass_pending = pending
@@ -209,8 +209,8 @@ function Gateway:tell(texts)
   return true
 end
 
--- The same for what was revoked since the last call, while `suspended` requests wait for
--- it too; false if it failed.
+-- Announces what was revoked since the last call, while `suspended` requests wait for it
+-- too; false if that failed.
 function Gateway:announce(suspended)
   local texts = self:announcements()
   if not texts then
@@ -219,38 +219,38 @@ function Gateway:announce(suspended)
   for i = 1, #suspended do
     suspended[i].announcing = true
   end
-  local told, err = self:tell(texts)
-  if not told then
+  local announced, err = self:announce_all(texts)
+  if not announced then
     log(ngx.ERR, "other nodes do not know what was revoked: " .. tostring(err))
   end
   for i = 1, #suspended do
     local held = suspended[i]
-    held.announcing, held.is_untold = false, held.is_untold or not told
+    held.announcing, held.is_unannounced = false, held.is_unannounced or not announced
     if held.outcome then
       held.semaphore:post()
     end
   end
-  return told
+  return announced
 end
 
 -- Runs in a timer.
-function Gateway.retell(premature, self)
-  if not premature and #self.untold > 0 and self:tell(NONE) then
+function Gateway.retry_announcements(premature, self)
+  if not premature and #self.pending > 0 and self:announce_all(NONE) then
     log(ngx.NOTICE, "other nodes now know what was revoked")
   end
-  self.is_retelling = false
+  self.is_retrying = false
 end
 
--- The outcome of a request that may have revoked what other nodes were not told of:
+-- The outcome of a request whose revocations may not have been announced to all nodes:
 -- success would be wrong.
-local function undone(outcome)
+local function not_announced(outcome)
   local status = outcome.status
-  return status and status < 300 and NOT_TOLD or outcome
+  return status and status < 300 and NOT_ANNOUNCED or outcome
 end
 
 -- Another node has revoked something.
-function Gateway:hear(announced)
-  if C.gatepass_hear(self.handle, announced, #announced, now() * 1000) == 2 then
+function Gateway:apply_announcement(announced)
+  if C.gatepass_apply_announcement(self.handle, announced, #announced, now() * 1000) == 2 then
     -- The library logs why, unless it panicked.
     log(ngx.ERR, "what another node revoked could not be applied here")
   end
@@ -318,7 +318,7 @@ function Gateway:identity(action)
   local identity = self.known[key]
   if identity == nil then
     identity = self.known_before[key] or self.host.identity(identity_of(action))
-    if self.known_count == MOST_KNOWN then
+    if self.known_count == MAX_KNOWN then
       self.known, self.known_before, self.known_count = {}, self.known, 0
     end
     self.known[key], self.known_count = identity, self.known_count + 1
@@ -501,13 +501,13 @@ function Gateway:execute(action, own)
     end
     action = C.gatepass_next(handle)
   end
-  local told = not has_logged or self:announce(suspended)
-  if not told then
-    outcome = outcome and undone(outcome)
+  local announced = not has_logged or self:announce(suspended)
+  if not announced then
+    outcome = outcome and not_announced(outcome)
   end
   for i = 1, #others do
     local other = others[i]
-    self:settle(other.request, told and other.outcome or undone(other.outcome))
+    self:settle(other.request, announced and other.outcome or not_announced(other.outcome))
   end
   if unsent then
     for i = 1, #unsent do
@@ -541,8 +541,8 @@ function Gateway:wait(request)
   end
   self.held[request] = nil
   local outcome = held.outcome
-  if outcome and (held.is_untold or held.announcing) then
-    return undone(outcome)
+  if outcome and (held.is_unannounced or held.announcing) then
+    return not_announced(outcome)
   end
   return outcome
 end
@@ -645,17 +645,17 @@ end
 -- Forwards metric samples; without a `measure` function they are dropped.
 function Gateway:measure(measure)
   while true do
-    local reading = C.gatepass_metric(self.handle)
-    if reading == nil then
+    local sample = C.gatepass_next_sample(self.handle)
+    if sample == nil then
       return
     end
     if measure then
       local names, values = {}, {}
-      for i = 0, reading.label_count - 1 do
-        local label = reading.labels[i]
+      for i = 0, sample.label_count - 1 do
+        local label = sample.labels[i]
         names[i + 1], values[i + 1] = text(label.name), text(label.value)
       end
-      measure(reading.kind, text(reading.name), names, values, reading.amount, text(reading.help))
+      measure(sample.kind, text(sample.name), names, values, sample.amount, text(sample.help))
     end
   end
 end
@@ -663,9 +663,9 @@ end
 function Gateway:tick()
   self:execute(C.gatepass_tick(self.handle, now() * 1000))
   self:log()
-  if #self.untold > 0 and not self.is_retelling and now() >= self.retell_at then
+  if #self.pending > 0 and not self.is_retrying and now() >= self.retry_at then
     -- Not here, since it may take long.
-    self.is_retelling = timer_at(0, Gateway.retell, self) or false
+    self.is_retrying = timer_at(0, Gateway.retry_announcements, self) or false
   end
 end
 
@@ -676,7 +676,7 @@ function Gateway:retire()
 end
 
 function Gateway:is_idle()
-  return C.gatepass_held(self.handle) == 0 and #self.untold == 0 and not self.is_retelling
+  return C.gatepass_in_progress(self.handle) == 0 and #self.pending == 0 and not self.is_retrying
 end
 
 -- The request of this phase is over. Must be called in the log phase.

@@ -197,14 +197,14 @@ local function publish(fields)
 end
 
 -- An identity as Kong and the plugins after this one have it. Requests share it.
-function host.identity(told)
+function host.identity(fields)
   local identity = { names = {}, values = {} }
-  for name, value in pairs(told.access_log or {}) do
+  for name, value in pairs(fields.access_log or {}) do
     local count = #identity.names + 1
     identity.names[count], identity.values[count] = shared_name(name), value
   end
-  local id, username, custom_id = told.id, told.username, told.custom_id
-  local credential = told.credential and decode(told.credential)
+  local id, username, custom_id = fields.id, fields.username, fields.custom_id
+  local credential = fields.credential and decode(fields.credential)
   if not credential and not username and not id then
     return identity
   end
@@ -214,13 +214,13 @@ function host.identity(told)
     custom_id = custom_id and decode(custom_id),
   }
   identity.consumer = consumer
-  if told.anonymous then
+  if fields.anonymous then
     return identity
   end
   consumer.id = consumer.id or id_of(credential or username)
   identity.id = id
   identity.credential = { id = credential, key = credential }
-  identity.groups = told.groups and groups_of(told.groups)
+  identity.groups = fields.groups and groups_of(fields.groups)
   return identity
 end
 
@@ -261,7 +261,7 @@ local function join_nodes()
     return events:broadcast(CHANNEL, text)
   end
   events:subscribe(CHANNEL, function(text)
-    gateways:hear(text)
+    gateways:apply_announcement(text)
   end)
 end
 

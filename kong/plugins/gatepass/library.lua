@@ -48,7 +48,7 @@ typedef struct {
     const gatepass_field *labels;
     double amount;
   gatepass_text help;
-} gatepass_reading;
+} gatepass_sample;
 
 uint32_t gatepass_abi(void);
 const char *gatepass_version(void);
@@ -80,16 +80,17 @@ const gatepass_action *gatepass_tick(gatepass *gateway, double now);
 const gatepass_action *gatepass_next(gatepass *gateway);
 const gatepass_line *gatepass_log(gatepass *gateway);
 const gatepass_text *gatepass_announcement(gatepass *gateway);
-uint32_t gatepass_hear(gatepass *gateway, const char *text, uint32_t size, double now);
-const gatepass_reading *gatepass_metric(gatepass *gateway);
+uint32_t gatepass_apply_announcement(gatepass *gateway, const char *text, uint32_t size,
+                                     double now);
+const gatepass_sample *gatepass_next_sample(gatepass *gateway);
 uint32_t gatepass_max_reply(gatepass *gateway);
 void gatepass_retire(gatepass *gateway);
-uint32_t gatepass_held(gatepass *gateway);
+uint32_t gatepass_in_progress(gatepass *gateway);
 uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 8
+local ABI = 9
 local NAME = "libgatepass_kong"
 
 -- Looks beside other libraries of Lua modules, then in the system's directories.

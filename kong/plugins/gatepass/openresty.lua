@@ -35,8 +35,8 @@ function host.resolved(conf)
   return conf.text, 0
 end
 
-function host.identity(told)
-  return { access_log = told.access_log }
+function host.identity(fields)
+  return { access_log = fields.access_log }
 end
 
 -- For log_format: $gatepass_code and the like, where they are declared with `set`.

@@ -189,10 +189,10 @@ end
 
 -- Another node has revoked something: applies it to the gateways that share revocations
 -- with the one there.
-function Worker:hear(announced)
+function Worker:apply_announcement(announced)
   for _, entry in pairs(self.entries) do
     if entry.gateway then
-      entry.gateway:hear(announced)
+      entry.gateway:apply_announcement(announced)
     else
       log(ngx.WARN, "what another node revoked is dropped by a configuration that is not in "
           .. "use yet")

@@ -264,7 +264,7 @@ fn a_gateways_own_key_is_not_taken_over_from_another_worker() {
     let mut other = fixed();
     assert!(matches!(other.poll(Some(&store), 0, now), Poll::Adopted(_)));
     let mut own = fixed();
-    own.refuse(key().into());
+    own.exclude(key().into());
     assert!(matches!(own.poll(Some(&store), 0, now), Poll::Fetch(_)));
     assert!(own.settle(&ok(&jwks("a")), Some(&store), 0, now, now).is_err());
     assert!(own.current(now).is_none());

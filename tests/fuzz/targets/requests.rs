@@ -62,7 +62,7 @@ struct Run {
 impl Run {
     fn take(&mut self, worker: usize, kind: Kind, step: Step) {
         match step {
-            Step::Await(sent, waiting) => {
+            Step::Wait(sent, waiting) => {
                 self.sent.push((worker, sent.id, sent.callout));
                 self.waiting.push(Parked { worker, kind, it: waiting });
             }

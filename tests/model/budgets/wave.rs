@@ -171,7 +171,7 @@ impl Burden {
             bearer(&token(json!({"jti": self.next}))),
             NOW,
         );
-        matches!(step, Step::Await(..))
+        matches!(step, Step::Wait(..))
     }
 
     /// A request, with the user that it is about.
@@ -204,7 +204,7 @@ impl Burden {
         let (step, user) = self.begin(kind, size);
         let counts = &mut self.counts[kind as usize];
         match step {
-            Step::Await(sent, waiting) => {
+            Step::Wait(sent, waiting) => {
                 counts.0 += 1;
                 let waiting = Some(waiting);
                 self.push(Open { id: sent.id, kind, size, user, waiting });
@@ -316,7 +316,7 @@ impl Burden {
         if let Some(waiting) = waiting {
             match self.gateway.resume(waiting, &outcome, NOW) {
                 // Whose a reference is, is known now.
-                Step::Await(sent, waiting) if kind == Kind::Reference => {
+                Step::Wait(sent, waiting) if kind == Kind::Reference => {
                     let (size, waiting) = (user.len(), Some(waiting));
                     self.push(Open { id: sent.id, kind: Kind::User, size, user, waiting });
                 }

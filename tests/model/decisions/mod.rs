@@ -218,7 +218,7 @@ pub fn verdict(
     loop {
         match step {
             Step::Done(verdict, _) => return verdict,
-            Step::Await(sent, waiting) => {
+            Step::Wait(sent, waiting) => {
                 let reply = users.reply(&sent.callout.path);
                 let landing = gateway.complete(sent.id, &reply, now).expect("a flight");
                 step = gateway.resume(waiting, &landing, now);

@@ -162,7 +162,7 @@ impl Twin {
                 Step::Done(Verdict::Deny(_, reply) | Verdict::Answer(reply), _) => {
                     return reply.status;
                 }
-                Step::Await(sent, waiting) => {
+                Step::Wait(sent, waiting) => {
                     let reply = self.answer(&sent.callout);
                     let landing = self.gateway.complete(sent.id, &reply, now).expect("a flight");
                     self.gateway.resume(waiting, &landing, now)

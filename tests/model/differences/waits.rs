@@ -55,7 +55,7 @@ fn a_request_that_gets_its_answers_passes_whatever_is_kept() {
             let token = if dice.chance(2) { alice() } else { "a-reference".to_owned() };
             let mut step = world.get(&token);
             let mut asked = Vec::new();
-            while let Step::Await(sent, waiting) = step {
+            while let Step::Wait(sent, waiting) = step {
                 asked.push(sent.callout.path.clone());
                 assert!(asked.len() < 12, "seed {seed}: it waits for ever: {asked:?}");
                 let now = world.now();

@@ -126,7 +126,7 @@ impl Worker {
     ) -> Option<End> {
         match step {
             Step::Done(verdict, _) => return Some((client, verdict)),
-            Step::Await(sent, waiting) => {
+            Step::Wait(sent, waiting) => {
                 assert_eq!(sent.id, waiting.callout());
                 self.send(sent, now, real, outside);
                 self.waiting.entry(waiting.callout()).or_default().push((client, waiting));

@@ -21,7 +21,7 @@ impl Shared {
                 if is_whole || !self.host.ends_bodies() {
                     return self.body_ended(request, body);
                 }
-                self.with_gateway(|gateway| gateway.hold(request, body));
+                self.with_gateway(|gateway| gateway.buffer_body(request, body));
                 Action::Pause
             }
             Some(_) => Action::Pause,
@@ -39,9 +39,9 @@ impl Shared {
     /// or waits: the host does not show them again.
     pub(crate) fn trailers(&self, context_id: u32, fields: usize) -> Action {
         let request = self.in_callback_of(context_id);
-        if let Some(held) = self.with_gateway(|gateway| gateway.take_held(request)) {
+        if let Some(body) = self.with_gateway(|gateway| gateway.take_buffered_body(request)) {
             // They end the body.
-            return self.body_ended(request, Some(held));
+            return self.body_ended(request, Some(body));
         }
         let Ok(fields) = self.host.request_trailers(fields) else {
             return self.fail(request, HostFailure::TrailersUnread);

@@ -55,7 +55,7 @@ pub(super) fn from_documents(
     if !documents.iter().any(normalizes) {
         let text = "percent-encoded letters in paths count as the letters, as in Envoy with \
                     normalize_path";
-        notes.tell("the file", text);
+        notes.add_info("the file", text);
     }
     let nothing = |_: &str| Variable::Unset;
     let document = Document::new(&nothing);

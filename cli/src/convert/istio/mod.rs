@@ -55,7 +55,7 @@ pub(super) fn from_manifests(
     if !issuers.is_empty() {
         let text = "keys are fetched by the proxy, no longer by istiod: each upstream needs a \
                     ServiceEntry";
-        notes.tell("service", text);
+        notes.add_info("service", text);
     }
     let clauses = clauses(&chosen, &document, &mut issuers, &mut notes);
     if of_kind(&chosen, "RequestAuthentication").next().is_none() {
@@ -93,7 +93,7 @@ fn clauses(
         let is_dry =
             |dry: &Value| *dry == true || dry.as_str().is_some_and(|it| TRUE.contains(&it));
         if dry.is_some_and(is_dry) {
-            notes.tell(&place, "is left out: it is a dry run");
+            notes.add_info(&place, "is left out: it is a dry run");
             continue;
         }
         let spec = spec(manifest);
@@ -106,7 +106,7 @@ fn clauses(
             policy::Policy::Allow(clauses) => {
                 allowances.get_or_insert_with(Vec::new).extend(clauses);
             }
-            policy::Policy::Audit => notes.tell(&place, "is left out: it only audits"),
+            policy::Policy::Audit => notes.add_info(&place, "is left out: it only audits"),
         }
     }
     if denials.is_empty() && allowances.is_none() {

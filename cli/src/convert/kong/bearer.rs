@@ -44,7 +44,7 @@ pub(super) fn read(kong: &Kong, routes: &[(usize, &Route)], notes: &mut Notes) -
     for (at, plugin) in &plugins {
         let name = kong.plugins.get(*at).map_or("", |it| it.name.as_str());
         let place = format!("plugin {name}");
-        for text in &plugin.told {
+        for text in &plugin.notes {
             if told.insert((place.clone(), text.clone())) {
                 notes.add(&place, text);
             }

@@ -59,7 +59,7 @@ impl<'m> Cluster<'m> {
             } else if is_route(manifest) {
                 match gateway_routes::attached(manifest, manifests) {
                     Attached::Elsewhere => {
-                        notes.tell(&called, "is left out: its Gateways are not Kong's");
+                        notes.add_info(&called, "is left out: its Gateways are not Kong's");
                     }
                     Attached::Here(..) if is_of(manifest, "GRPCRoute") => {
                         let text = "is not converted: leave it out, and give its hosts or paths \
@@ -87,7 +87,7 @@ impl<'m> Cluster<'m> {
     fn ingress(&mut self, manifest: &Value, called: &str, notes: &mut Notes) {
         let class = ingress::class(manifest);
         if class.is_some() && self.class.is_some() && class != self.class {
-            notes.tell(called, "is left out: it is for another class of controllers");
+            notes.add_info(called, "is left out: it is for another class of controllers");
             return;
         }
         let mut routes = ingress::routes(manifest);

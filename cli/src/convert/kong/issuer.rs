@@ -36,7 +36,7 @@ pub(super) struct IssuerPlugin {
     /// Why nobody passes.
     pub(super) closed: Vec<String>,
     /// What else is different.
-    pub(super) told: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// How a token's consumer is found.
@@ -124,7 +124,7 @@ impl IssuerPlugin {
             groups_claim: None,
             headers: Vec::new(),
             closed: Vec::new(),
-            told: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -152,7 +152,7 @@ impl IssuerPlugin {
         };
         let fewer = if values.iter().any(|value| !value.contains(' ')) { 0 } else { 1 };
         if several.len() > fewer || need == Need::Nobody {
-            self.told.push(format!("{what} has elements of several words: fewer tokens pass"));
+            self.notes.push(format!("{what} has elements of several words: fewer tokens pass"));
         }
         self.asks(&need);
     }
@@ -208,7 +208,7 @@ pub(super) fn audiences(
     let single: BTreeSet<_> = required.iter().filter(|it| !it.contains(' ')).cloned().collect();
     if single.len() < required.len() {
         let text = "audience_required has elements of several words: fewer tokens pass";
-        plugin.told.push(text.to_owned());
+        plugin.notes.push(text.to_owned());
     }
     if single.is_empty() {
         // One of them does not do; a provider needs some.

@@ -41,7 +41,7 @@ pub(super) fn jwt_keycloak(mut options: Options<'_>) -> IssuerPlugin {
         plugin.maps(Some(vec![claim]), Some(vec![by.to_owned()]), is_optional);
     }
     if options.text("anonymous").is_some() {
-        plugin.told.push("anonymous is not carried over: a token is needed".to_owned());
+        plugin.notes.push("anonymous is not carried over: a token is needed".to_owned());
     }
     let harmless = [
         "claims_to_verify",
@@ -82,7 +82,7 @@ fn roles(plugin: &mut IssuerPlugin, options: &mut Options<'_>) {
     let realm = realm.map(|roles| claim_of(&["realm_access", "roles"], roles));
     let scope = scope.filter(|it| !it.is_empty()).map(with_scope);
     let need = realm.or(scope).or(of_client).unwrap_or(Need::Nobody);
-    plugin.told.push(
+    plugin.notes.push(
         "of scope, roles, realm_roles and client_roles one kind is asked, by plain names"
             .to_owned(),
     );
@@ -160,7 +160,7 @@ pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
         "remove_",
     ];
     plugin.closed.extend(options.unknown(&harmless, &defaults_of_signer()));
-    plugin.told.push("the identity token is another token than its signed one".to_owned());
+    plugin.notes.push("the identity token is another token than its signed one".to_owned());
     plugin
 }
 

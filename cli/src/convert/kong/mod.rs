@@ -113,7 +113,7 @@ fn configuration(
     rules: Vec<Value>,
     notes: &mut Notes,
 ) -> Value {
-    notes.tell(
+    notes.add_info(
         "identity_token",
         "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
     );

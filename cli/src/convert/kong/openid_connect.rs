@@ -71,7 +71,7 @@ pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
         plugin.closed.push("it takes no bearer tokens".to_owned());
     }
     if methods.len() != 1 {
-        plugin.told.push("only bearer tokens are taken, of all its auth_methods".to_owned());
+        plugin.notes.push("only bearer tokens are taken, of all its auth_methods".to_owned());
     }
     places(&mut options, &mut plugin);
     for (claims, values, default) in [
@@ -102,7 +102,7 @@ pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
     let leeway = options.number("leeway");
     plugin.skew(leeway);
     if options.text("anonymous").is_some() {
-        plugin.told.push("anonymous is not carried over: a token is needed".to_owned());
+        plugin.notes.push("anonymous is not carried over: a token is needed".to_owned());
     }
     // Here all of them are always verified.
     for name in ["verify_claims", "verify_nonce", "verify_parameters", "verify_signature"] {
@@ -135,7 +135,7 @@ fn places(options: &mut Options<'_>, plugin: &mut IssuerPlugin) {
         plugin.sources.insert("from_params".to_owned(), json!(["access_token"]));
     }
     if has("body") {
-        plugin.told.push("tokens in a body are not taken".to_owned());
+        plugin.notes.push("tokens in a body are not taken".to_owned());
     }
     if let (Some(name), true) = (options.text("bearer_token_cookie_name"), has("cookie")) {
         plugin.sources.insert("from_cookies".to_owned(), json!([name]));

@@ -41,9 +41,9 @@ pub(super) fn in_use<'k>(kong: &'k Kong, notes: &mut Notes) -> Vec<(usize, &'k R
             ["tcp", "tls", "udp", "tls_passthrough"].contains(&protocol.as_str())
         };
         if service.is_some_and(|service| !service.is_enabled) {
-            notes.tell(&route.place, "is left out: its service is disabled");
+            notes.add_info(&route.place, "is left out: its service is disabled");
         } else if route.protocols.first().is_some_and(is_of_streams) {
-            notes.tell(&route.place, "is left out: it is not for HTTP");
+            notes.add_info(&route.place, "is left out: it is not for HTTP");
         } else {
             routes.push((position, route));
         }
@@ -78,7 +78,7 @@ pub(super) fn needs(
         for plugin in kong.plugins.iter().filter(|plugin| !plugin.is_enabled) {
             if plugin.scope.route == Some(*position) && plugin.name == "jwt" {
                 let text = "its jwt plugin is disabled, so that of its service or of all holds";
-                notes.tell(&route.place, text);
+                notes.add_info(&route.place, text);
             }
         }
         about_protocols(route, notes);
@@ -318,7 +318,8 @@ fn about(entry: &Entry<'_>, shared: &[&Entry<'_>], need: &Need, notes: &mut Note
     let place = &entry.route.place;
     match (&entry.need, need) {
         (Need::Open, Need::Open) => {
-            notes.tell(place, "has no jwt plugin: its requests pass without a token, as before");
+            notes
+                .add_info(place, "has no jwt plugin: its requests pass without a token, as before");
         }
         (Need::Open, _) => notes.add(
             place,

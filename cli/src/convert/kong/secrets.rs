@@ -134,7 +134,7 @@ impl<'m> Secrets<'m> {
             variable.push('_');
         }
         let text = "put the secret of the Secret";
-        notes.tell(place, format_args!("{text} {space}/{called} in the variable {variable}"));
+        notes.add_info(place, format_args!("{text} {space}/{called} in the variable {variable}"));
         *secret = format!("${{{{ env \"{variable}\" }}}}");
     }
 }

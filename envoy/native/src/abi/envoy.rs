@@ -11,7 +11,7 @@ use super::types::{
     self, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, Map, ModuleBuffer, ModuleHeader,
     PEER_CERTIFICATE_DIGEST, RECEIVED_REQUEST_BODY, SOURCE_ADDRESS, SUCCESS, SchedulerPtr,
 };
-use crate::plan::Plan;
+use crate::snapshot::ConfigSnapshot;
 
 /// Set once, before any Envoy object is handed out.
 static CALLBACKS: OnceLock<Callbacks> = OnceLock::new();
@@ -172,7 +172,7 @@ impl Filter<'_> {
     /// # Errors
     ///
     /// It belongs to another module: Envoy lets a route name any.
-    pub(crate) fn route(&self) -> Result<Option<Arc<Plan>>, ForeignRoute> {
+    pub(crate) fn route(&self) -> Result<Option<Arc<ConfigSnapshot>>, ForeignRoute> {
         // SAFETY: the filter is valid in its hook.
         let ptr = unsafe { (self.calls.get_most_specific_route_config)(self.ptr) };
         if ptr.is_null() {
@@ -200,8 +200,8 @@ impl Filter<'_> {
     }
 
     /// Lets code that runs meanwhile on this thread query this request.
-    pub(crate) fn asked_by<T>(&self, request: Request, call: impl FnOnce() -> T) -> T {
-        asked_of(request, self.ptr, call)
+    pub(crate) fn while_current<T>(&self, request: Request, call: impl FnOnce() -> T) -> T {
+        with_current(request, self.ptr, call)
     }
 }
 
@@ -216,28 +216,28 @@ pub(super) mod routes {
     use std::ffi::c_void;
     use std::sync::{Arc, PoisonError, RwLock};
 
-    use crate::plan::Plan;
+    use crate::snapshot::ConfigSnapshot;
 
-    type Routes = HashMap<usize, Arc<Plan>>;
+    type Routes = HashMap<usize, Arc<ConfigSnapshot>>;
 
     static ROUTES: RwLock<Option<Routes>> = RwLock::new(None);
 
-    /// Keeps a plan until [`take`]; returns the pointer for Envoy.
-    pub(in crate::abi) fn keep(plan: Arc<Plan>) -> *const c_void {
-        let ptr: *const c_void = Arc::as_ptr(&plan).cast();
+    /// Keeps a snapshot until [`take`]; returns the pointer for Envoy.
+    pub(in crate::abi) fn keep(snapshot: Arc<ConfigSnapshot>) -> *const c_void {
+        let ptr: *const c_void = Arc::as_ptr(&snapshot).cast();
         let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
-        routes.get_or_insert_default().insert(ptr.addr(), plan);
+        routes.get_or_insert_default().insert(ptr.addr(), snapshot);
         ptr
     }
 
-    /// The plan behind Envoy's pointer.
-    pub(super) fn find(ptr: *const c_void) -> Option<Arc<Plan>> {
+    /// The snapshot behind Envoy's pointer.
+    pub(super) fn find(ptr: *const c_void) -> Option<Arc<ConfigSnapshot>> {
         let routes = ROUTES.read().unwrap_or_else(PoisonError::into_inner);
         routes.as_ref()?.get(&ptr.addr()).cloned()
     }
 
-    /// Removes and returns the plan.
-    pub(in crate::abi) fn take(ptr: *const c_void) -> Option<Arc<Plan>> {
+    /// Removes and returns the snapshot.
+    pub(in crate::abi) fn take(ptr: *const c_void) -> Option<Arc<ConfigSnapshot>> {
         let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
         routes.as_mut()?.remove(&ptr.addr())
     }
@@ -259,21 +259,21 @@ impl Drop for Restore {
     }
 }
 
-fn asked_of<T>(request: Request, ptr: FilterPtr, call: impl FnOnce() -> T) -> T {
+fn with_current<T>(request: Request, ptr: FilterPtr, call: impl FnOnce() -> T) -> T {
     let before = CURRENT.replace(Some((request, ptr)));
     // However the call ends: a filter that is over must not be queried.
     let _restore = Restore(before);
     call()
 }
 
-/// The address of a client, in Envoy's format; only while [`Filter::asked_by`] runs for
+/// The address of a client, in Envoy's format; only while [`Filter::while_current`] runs for
 /// that request.
 pub(crate) fn source_address(request: Request) -> Option<Vec<u8>> {
     attribute(request, SOURCE_ADDRESS)
 }
 
 /// The SHA-256 of a client's certificate, in Envoy's format; only while
-/// [`Filter::asked_by`] runs for that request.
+/// [`Filter::while_current`] runs for that request.
 pub(crate) fn peer_certificate_digest(request: Request) -> Option<Vec<u8>> {
     attribute(request, PEER_CERTIFICATE_DIGEST)
 }
@@ -285,7 +285,7 @@ pub(super) fn current(request: Request) -> Option<FilterPtr> {
 
 fn attribute(request: Request, attribute: u32) -> Option<Vec<u8>> {
     let ptr = current(request)?;
-    // SAFETY: `asked_by` borrows the filter for as long as it is in `CURRENT`, so its
+    // SAFETY: `while_current` borrows the filter for as long as it is in `CURRENT`, so its
     // hook runs, and it is neither changed nor consumed meanwhile.
     let filter = unsafe { Filter::new(ptr) }?;
     filter.attribute(attribute).map(<[u8]>::to_vec)
@@ -476,10 +476,10 @@ mod tests {
     #[test]
     fn a_filter_is_queried_for_its_own_request_and_only_meanwhile() {
         let [outer, inner] = [8, 16].map(std::ptr::without_provenance_mut);
-        asked_of(1, outer, || {
+        with_current(1, outer, || {
             assert_eq!((current(1), current(2)), (Some(outer), None));
-            asked_of(2, inner, || assert_eq!((current(1), current(2)), (None, Some(inner))));
-            let panicked = std::panic::catch_unwind(|| asked_of(2, inner, || panic!("a hook")));
+            with_current(2, inner, || assert_eq!((current(1), current(2)), (None, Some(inner))));
+            let panicked = std::panic::catch_unwind(|| with_current(2, inner, || panic!("a hook")));
             assert!(panicked.is_err());
             assert_eq!((current(1), current(2)), (Some(outer), None));
         });

@@ -24,7 +24,7 @@ use super::types::{
 };
 use crate::configuration::Configuration;
 use crate::outgoing::Reply;
-use crate::plan::{Plan, write_log};
+use crate::snapshot::{ConfigSnapshot, write_log};
 use crate::stream::Stream;
 
 /// The version of the ABI. If it is not Envoy's own, Envoy logs a warning and loads the
@@ -87,7 +87,7 @@ fn drop_payload(payload: Box<dyn Any + Send>) {
 /// # Safety
 ///
 /// `stream` was returned by `filter_new`, and `filter_destroy` was not called for it.
-unsafe fn held(stream: *const c_void) -> Rc<Stream> {
+unsafe fn stream_ref(stream: *const c_void) -> Rc<Stream> {
     let stream = stream.cast::<Stream>();
     // SAFETY: `filter_new` made it from an `Rc` on this thread, which only
     // `filter_destroy` releases; this adds a reference.
@@ -109,7 +109,7 @@ unsafe fn in_stream<T>(
     hook: impl FnOnce(&Rc<Stream>, Filter<'_>) -> T,
 ) -> Option<T> {
     // SAFETY: guaranteed by the caller.
-    let stream = unsafe { held(stream) };
+    let stream = unsafe { stream_ref(stream) };
     let done = guarded(|| {
         // SAFETY: guaranteed by the caller; the hook is its only user.
         unsafe { Filter::new(filter) }.map(|filter| hook(&stream, filter))
@@ -258,15 +258,17 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
     text: EnvoyBuffer,
 ) -> *const c_void {
     // SAFETY: Envoy lends the text for this hook.
-    let made = guarded(|| Plan::new(unsafe { text.bytes() }));
+    let made = guarded(|| ConfigSnapshot::new(unsafe { text.bytes() }));
     made.flatten().map_or(ptr::null(), envoy::routes::keep)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(plan: *const c_void) {
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(
+    snapshot: *const c_void,
+) {
     guarded(|| {
-        if let Some(plan) = envoy::routes::take(plan) {
-            plan.end();
+        if let Some(snapshot) = envoy::routes::take(snapshot) {
+            snapshot.end();
         }
     });
 }

@@ -1,4 +1,4 @@
-//! The state that this VM holds for requests, for tests: none once they have ended.
+//! What is in progress in this VM, for tests: nothing once its requests are over.
 //!
 //! The contexts belong to the SDK, which does not count them. They are counted by their
 //! references to the plugin.
@@ -14,13 +14,13 @@ thread_local! {
     static PLUGINS: RefCell<Vec<Weak<Shared>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The state held for requests, by kind.
+/// What is in progress, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct InProgress {
     /// Contexts of requests.
     pub contexts: usize,
-    /// The state of the gateways.
-    pub requests: gateway::Held,
+    /// What is in progress in the gateways.
+    pub requests: gateway::InProgress,
 }
 
 /// A plugin was configured.
@@ -31,14 +31,14 @@ pub(crate) fn watch(shared: &Rc<Shared>) {
     });
 }
 
-pub(crate) fn held() -> Held {
+pub(crate) fn in_progress() -> InProgress {
     PLUGINS.with_borrow(|plugins| {
-        plugins.iter().filter_map(Weak::upgrade).fold(Held::default(), |held, shared| {
+        plugins.iter().filter_map(Weak::upgrade).fold(InProgress::default(), |sum, shared| {
             // One reference is the root context's, one is held here.
             let contexts = Rc::strong_count(&shared).saturating_sub(2);
-            Held {
-                contexts: held.contexts.saturating_add(contexts),
-                requests: held.requests.and(shared.held()),
+            InProgress {
+                contexts: sum.contexts.saturating_add(contexts),
+                requests: sum.requests.and(shared.in_progress()),
             }
         })
     })

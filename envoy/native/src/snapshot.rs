@@ -19,9 +19,9 @@ pub(crate) fn load(text: &[u8]) -> Result<Settings, Problems> {
     gatepass_native::load(text, Rc::new(VerifiesOnce(AwsLc)))
 }
 
-/// A validated configuration.
+/// A configuration as it was validated, with the secrets of that time.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ConfigSnapshot {
     id: u64,
     text: Box<[u8]>,
     /// The store of its own gateways if they share nothing with others: a worker without
@@ -29,11 +29,11 @@ pub(crate) struct Plan {
     /// meantime.
     own: Store,
     /// Answers about users that its gateways received.
-    answers: Store,
+    user_info: Store,
     over: AtomicBool,
 }
 
-impl Plan {
+impl ConfigSnapshot {
     /// Reads a configuration; logs what is wrong with it.
     pub(crate) fn new(text: &[u8]) -> Option<Arc<Self>> {
         Self::read(text).map_err(|problems| log_problems(&problems)).ok().map(Arc::new)
@@ -54,7 +54,7 @@ impl Plan {
             id,
             text: text.into(),
             own: Store::default(),
-            answers: Store::with_bounds(settings.user_info_entries, settings.user_info_bytes),
+            user_info: Store::with_bounds(settings.user_info_entries, settings.user_info_bytes),
             over: AtomicBool::new(false),
         })
     }
@@ -74,7 +74,7 @@ impl Plan {
         self.over.load(Ordering::Acquire)
     }
 
-    /// Makes a gateway for the calling thread. The configuration was valid when the plan
+    /// Makes a gateway for the calling thread. The configuration was valid when the snapshot
     /// was made.
     pub(crate) fn gateway(&self, info: Option<Box<dyn RequestInfo>>) -> Result<Gateway, Problems> {
         let mut settings = load(&self.text)?;
@@ -91,28 +91,28 @@ impl Plan {
             None => gateway,
         };
         gateway.share(store);
-        gateway.share_answers(Box::new(self.answers.clone()));
+        gateway.share_user_info(Box::new(self.user_info.clone()));
         Ok(gateway)
     }
 }
 
-/// Plans with outdated secrets, for requests that began with them.
+/// Snapshots with outdated secrets, for requests that began with them.
 #[derive(Debug, Default)]
-pub(crate) struct Replaced(RefCell<Vec<(UnixTime, Arc<Plan>)>>);
+pub(crate) struct ReplacedSnapshots(RefCell<Vec<(UnixTime, Arc<ConfigSnapshot>)>>);
 
-impl Replaced {
+impl ReplacedSnapshots {
     /// How long such a request may take.
     const LONGEST: Span = Span::from_secs(120);
 
-    /// A plan is replaced.
-    pub(crate) fn add(&self, plan: Arc<Plan>, now: UnixTime) {
-        self.0.borrow_mut().push((now.plus(Self::LONGEST), plan));
+    /// A snapshot is replaced.
+    pub(crate) fn add(&self, snapshot: Arc<ConfigSnapshot>, now: UnixTime) {
+        self.0.borrow_mut().push((now.plus(Self::LONGEST), snapshot));
     }
 
     /// Ends those whose time is over. A clock that is set back ends none.
     pub(crate) fn end(&self, now: UnixTime) {
-        let mut plans = self.0.borrow_mut();
-        plans.extract_if(.., |(ends, _)| now >= *ends).for_each(|(_, it)| it.end());
+        let mut snapshots = self.0.borrow_mut();
+        snapshots.extract_if(.., |(ends, _)| now >= *ends).for_each(|(_, it)| it.end());
     }
 }
 
@@ -148,13 +148,14 @@ mod tests {
     }"#;
 
     #[test]
-    fn a_replaced_plan_goes_on_for_requests_that_began_with_it_and_then_ends() {
-        let plans = [(); 2].map(|()| Plan::new(CONFIGURATION.as_bytes()).expect("it is valid"));
-        let over = || [plans[0].is_over(), plans[1].is_over()];
+    fn a_replaced_snapshot_goes_on_for_requests_that_began_with_it_and_then_ends() {
+        let snapshots =
+            [(); 2].map(|()| ConfigSnapshot::new(CONFIGURATION.as_bytes()).expect("it is valid"));
+        let over = || [snapshots[0].is_over(), snapshots[1].is_over()];
         let at = UnixTime::from_secs;
-        let replaced = Replaced::default();
-        replaced.add(Arc::clone(&plans[0]), at(100));
-        replaced.add(Arc::clone(&plans[1]), at(150));
+        let replaced = ReplacedSnapshots::default();
+        replaced.add(Arc::clone(&snapshots[0]), at(100));
+        replaced.add(Arc::clone(&snapshots[1]), at(150));
         for (case, now, expected) in [
             ("at once", at(150), [false, false]),
             ("set back", at(50), [false, false]),

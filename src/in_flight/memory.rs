@@ -1,4 +1,4 @@
-//! The outcomes of a request's callouts so far.
+//! What a request keeps between runs of the pipeline.
 
 use std::rc::Rc;
 
@@ -63,19 +63,19 @@ impl Outcome {
 /// They are kept until the request is decided; otherwise two uncacheable answers would be
 /// fetched in turn forever.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct RequestMemory {
     outcomes: Vec<Rc<Outcome>>,
     /// The caches whose use was counted.
     counted: u8,
     /// Whether the proof of the request was checked: it counts once.
-    is_proved: bool,
+    is_proof_accepted: bool,
     /// The request's MCP call: hosts can provide it only at the beginning.
     call: Option<McpCall>,
     /// The body of the request, if the gateway itself read it.
     body: Option<Rc<[u8]>>,
 }
 
-impl Answers {
+impl RequestMemory {
     /// Adds one.
     pub(crate) fn add(&mut self, outcome: &CalloutOutcome) {
         self.outcomes.push(Rc::clone(&outcome.0));
@@ -87,17 +87,17 @@ impl Answers {
     }
 
     /// Records that the request's proof was accepted.
-    pub(crate) const fn prove(&mut self) {
-        self.is_proved = true;
+    pub(crate) const fn mark_proof_accepted(&mut self) {
+        self.is_proof_accepted = true;
     }
 
     /// Whether the request's proof was accepted.
-    pub(crate) const fn is_proved(&self) -> bool {
-        self.is_proved
+    pub(crate) const fn is_proof_accepted(&self) -> bool {
+        self.is_proof_accepted
     }
 
-    /// Starts with the request's body, for which its callouts are made.
-    pub(crate) fn of_body(body: Vec<u8>) -> Self {
+    /// With the request's body, for which its callouts are made.
+    pub(crate) fn with_body(body: Vec<u8>) -> Self {
         Self { body: Some(body.into()), ..Self::default() }
     }
 
@@ -114,14 +114,14 @@ impl Answers {
 
     /// True if the request already has the maximum number of outcomes for `purpose`. So
     /// the configuration bounds how often a request waits.
-    pub(crate) fn have_all(&self, purpose: &Purpose) -> bool {
+    pub(crate) fn has_all_outcomes(&self, purpose: &Purpose) -> bool {
         let number = self.outcomes.iter().filter(|outcome| outcome.answers(purpose)).count();
-        number >= purpose.most_answers()
+        number >= purpose.max_outcomes()
     }
 
     /// True for the first use of `cache` by a request; later runs of the pipeline repeat
     /// it.
-    pub(crate) fn counts(&mut self, cache: Cache) -> bool {
+    pub(crate) fn count_once(&mut self, cache: Cache) -> bool {
         let own = 1_u8.rotate_left(cache as u32);
         let is_first = self.counted & own == 0;
         self.counted |= own;

@@ -8,11 +8,11 @@ use crate::http::RequestHead;
 use crate::session::Session;
 
 /// The requests that end with their token; empty unless that is configured.
-pub(super) type Streams = ById<RequestId, Stream>;
+pub(super) type TrackedStreams = ById<RequestId, TrackedStream>;
 
 /// A request that was forwarded because of a token, and is not over.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct TrackedStream {
     pub session: Rc<Session>,
     /// Decides the form of its denial.
     pub head: RequestHead,

@@ -9,12 +9,12 @@ use crate::abi::StreamWaker;
 
 /// Actions for a held stream, to be executed in one of its own hooks.
 #[derive(Default)]
-pub(crate) struct Held {
-    to_do: RefCell<Vec<Action>>,
+pub(crate) struct PendingActions {
+    actions: RefCell<Vec<Action>>,
     waker: RefCell<Option<Arc<StreamWaker>>>,
 }
 
-impl Held {
+impl PendingActions {
     /// Schedules its hook; created when the stream is first held.
     pub(crate) fn waker(&self, make: impl FnOnce() -> StreamWaker) -> Arc<StreamWaker> {
         let mut waker = self.waker.borrow_mut();
@@ -22,8 +22,8 @@ impl Held {
     }
 
     /// Queues an action.
-    pub(crate) fn leave(&self, action: Action) {
-        self.to_do.borrow_mut().push(action);
+    pub(crate) fn push(&self, action: Action) {
+        self.actions.borrow_mut().push(action);
         self.wake();
     }
 
@@ -36,6 +36,6 @@ impl Held {
 
     /// The actions, oldest first.
     pub(crate) fn take(&self) -> Vec<Action> {
-        self.to_do.take()
+        self.actions.take()
     }
 }
