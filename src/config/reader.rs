@@ -324,7 +324,7 @@ impl<'a> Node<'a> {
                 let (found, accepted, kind) = match (self.document.environment)(name) {
                     Variable::Set(value) if !value.expose().is_empty() => return Some(value),
                     Variable::Set(_) | Variable::Unset if name.starts_with('$') => (
-                        "which is not set: a name has no $ before it",
+                        "which is not set: the name has no $ before it",
                         ACCEPTED,
                         ProblemKind::VariableUnset,
                     ),

@@ -128,22 +128,13 @@ impl Pipeline {
             }
         }
         self.check_binding(attempt, &session, text)?;
-        self.with_host_consumer(attempt, text, session)
-    }
-
-    /// The session, with the consumer that the host currently has for its token.
-    fn with_host_consumer(
-        &mut self,
-        attempt: &mut Attempt<'_>,
-        text: &[u8],
-        session: Rc<Session>,
-    ) -> Result<Rc<Session>, Halt> {
         match session.principal().of_host().cloned() {
             Some(wanted) => self.look_up_host_consumer(attempt, text, session, &wanted),
             None => Ok(session),
         }
     }
 
+    /// The session, with the consumer that the host currently has for its token.
     #[inline(never)]
     fn look_up_host_consumer(
         &mut self,

@@ -168,8 +168,8 @@ pub fn check(
         }
     };
     match cell.protocol {
-        // In the form of RFC 8935, which has no code.
-        Protocol::Http if cell.visit == Visit::Event => {
+        // An event's sender is told in the form of RFC 8935, which has no code.
+        Protocol::Http if cell.visit == Visit::Event && status == 503 => {
             let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let is_so = answer.status == status && body["err"] == "temporarily_unavailable";
             if is_so && answer.header("retry-after") == Some("1") {
