@@ -1,11 +1,13 @@
 //! How denials look, and that nothing opens where there is no library or no configuration.
 
 use std::fs;
+use std::time::Duration;
 
 use gatepass::denial::Denial;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
-use crate::nginx::{Caller, Setup, until};
+use crate::nginx::{Caller, Nginx, Setup, until};
 use crate::stack::auth::Auth;
 use crate::wire::Request;
 
@@ -279,6 +281,33 @@ async fn no_line_of_a_denial_has_the_token_of_a_query() {
         })
         .await;
     }
+}
+
+/// nginx drops a timer that is due while as many run as may. Each callout takes one: a service
+/// that is slow is enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_wait_while_nginx_runs_no_more_timers() {
+    let count = |nginx: &Nginx| nginx.log().matches(r#""code":"token_missing""#).count();
+    let setup = Setup::bundled().set("/services/users/timeout_ms", json!(3000));
+    let mut nginx = setup.running_timers(3).start().await;
+    nginx.expect_errors();
+    nginx.ready().await;
+    let before = count(&nginx);
+    nginx.users_fault(json!({"kind": "slow", "delay_ms": 1500})).await;
+    let ask = |user| nginx.send(Request::get("/orders").bearer(&nginx.token(user)));
+    let denied = async {
+        sleep(Duration::from_millis(150)).await;
+        for _ in 0..5 {
+            assert_eq!(nginx.send(Request::get("/orders")).await.outcome(), "401 token_missing");
+        }
+        // Longer than a tick.
+        sleep(Duration::from_millis(150)).await;
+        assert_eq!(count(&nginx), before, "all timers are in use");
+    };
+    tokio::join!(ask("alice"), ask("bob"), ask("carol"), denied);
+    until("all are logged", || async { count(&nginx) == before + 5 }).await;
+    assert_eq!(nginx.send(Request::get("/orders")).await.outcome(), "401 token_missing");
+    until("one more is logged", || async { count(&nginx) == before + 6 }).await;
 }
 
 /// The problem that the page shows as what Kong says, in one line.

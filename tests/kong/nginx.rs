@@ -89,6 +89,7 @@ pub struct Setup {
     caller: Caller,
     workers: u32,
     http: String,
+    running_timers: u32,
     server: String,
     init: String,
     library: Option<PathBuf>,
@@ -115,6 +116,7 @@ impl Setup {
             caller: Caller::Kong,
             workers: 1,
             http: String::new(),
+            running_timers: 4096,
             server: String::new(),
             init: String::new(),
             library: None,
@@ -152,6 +154,12 @@ impl Setup {
 
     pub fn http(mut self, directives: &str) -> Self {
         self.http.push_str(directives);
+        self
+    }
+
+    /// How many timers a worker may run at once; nginx drops others when they are due.
+    pub fn running_timers(mut self, most: u32) -> Self {
+        self.running_timers = most;
         self
     }
 
@@ -287,6 +295,7 @@ impl Setup {
             ("$ROOT", root().display().to_string()),
             ("$LIBRARY", library.display().to_string()),
             ("$WORKERS", self.workers.to_string()),
+            ("$RUNNING_TIMERS", self.running_timers.to_string()),
             ("$LISTENER", ports.listener.to_string()),
             ("$UPSTREAM", ports.upstream.to_string()),
         ]

@@ -152,7 +152,7 @@ function Gateway:log()
     if line == nil then
       return
     end
-    log(line.level, str(line.text.data, line.text.size))
+    log.line(line.level, str(line.text.data, line.text.size))
   end
 end
 
@@ -180,7 +180,7 @@ function Gateway:keep(texts, first)
   end
   while #pending > MAX_PENDING do
     table.remove(pending, 1)
-    log(ngx.ERR, "other nodes will not be told of a revocation")
+    log.line(ngx.ERR, "other nodes will not be told of a revocation")
   end
   self.pending, self.retry_at = pending, now() + RETRY_SECONDS
 end
@@ -221,7 +221,7 @@ function Gateway:announce(suspended)
   end
   local announced, err = self:announce_all(texts)
   if not announced then
-    log(ngx.ERR, "other nodes do not know what was revoked: " .. tostring(err))
+    log.line(ngx.ERR, "other nodes do not know what was revoked: " .. tostring(err))
   end
   for i = 1, #suspended do
     local held = suspended[i]
@@ -236,7 +236,7 @@ end
 -- Runs in a timer.
 function Gateway.retry_announcements(premature, self)
   if not premature and #self.pending > 0 and self:announce_all(NONE) then
-    log(ngx.NOTICE, "other nodes now know what was revoked")
+    log.line(ngx.NOTICE, "other nodes now know what was revoked")
   end
   self.is_retrying = false
 end
@@ -252,7 +252,7 @@ end
 function Gateway:apply_announcement(announced)
   if C.gatepass_apply_announcement(self.handle, announced, #announced, now() * 1000) == 2 then
     -- The library logs why, unless it panicked.
-    log(ngx.ERR, "what another node revoked could not be applied here")
+    log.line(ngx.ERR, "what another node revoked could not be applied here")
   end
   self:log()
 end
@@ -429,7 +429,7 @@ function Gateway:look_up(lookup)
   local ok, consumer, groups = pcall(self.host.consumer, lookup.field, lookup.value)
   ctx.gatepass_lookup = nil
   if not ok then
-    log(ngx.WARN, "no consumer: " .. tostring(consumer))
+    log.line(ngx.WARN, "no consumer: " .. tostring(consumer))
     return C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY, now() * 1000)
   end
   local body = consumer and cjson.encode {
@@ -569,7 +569,7 @@ function Gateway:finish(request, outcome)
   while true do
     outcome = outcome or self:wait(request)
     if not outcome then
-      log(ngx.ERR, '{"cause":"the library gave no answer","event":"host_error"}')
+      log.line(ngx.ERR, '{"cause":"the library gave no answer","event":"host_error"}')
       return NO_ANSWER
     end
     local action

@@ -69,7 +69,7 @@ function Worker:refresh(entry)
     opened:log()
   elseif problem ~= entry.problem then
     entry.problem = problem
-    log(ngx.ERR, "invalid configuration, "
+    log.line(ngx.ERR, "invalid configuration, "
         .. (entry.gateway and "the one before stays in use: " or "all requests are denied: ")
         .. tostring(problem):gsub("\n", "; "))
   end
@@ -194,7 +194,7 @@ function Worker:apply_announcement(announced)
     if entry.gateway then
       entry.gateway:apply_announcement(announced)
     else
-      log(ngx.WARN, "what another node revoked is dropped by a configuration that is not in "
+      log.line(ngx.WARN, "what another node revoked is dropped by a configuration that is not in "
           .. "use yet")
     end
   end
@@ -203,17 +203,18 @@ end
 -- Must be called once in each worker.
 function Worker:start()
   local function tick(premature)
+    log.flush()
     if premature then
       return
     end
     local ok, err = pcall(self.tick, self)
     if not ok then
-      log(ngx.ERR, tostring(err))
+      log.line(ngx.ERR, tostring(err))
     end
   end
   local ok, err = ngx.timer.every(TICK_SECONDS, tick)
   if not ok then
-    log(ngx.ERR, "no timer, so no keys are fetched: " .. tostring(err))
+    log.line(ngx.ERR, "no timer, so no keys are fetched: " .. tostring(err))
   end
 end
 
