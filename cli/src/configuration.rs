@@ -181,9 +181,8 @@ impl Configuration {
 
     fn read_as(&self, document: &Value) -> Result<Settings, Problems> {
         let host = self.crypto().map(|host| Rc::new(host) as Rc<dyn HostCrypto>);
-        let made_up = |_: &str| Some(config::MADE_UP.to_owned());
         let environment: &dyn Fn(&str) -> Option<String> =
-            if self.no_env { &made_up } else { &system::environment };
+            if self.no_env { &config::made_up } else { &system::environment };
         // Text that is still text could not be parsed: it is said why.
         let text = document.as_str().map_or_else(|| document.to_string(), str::to_owned);
         config::load(text.as_bytes(), environment, host)

@@ -2,7 +2,8 @@
 //! `{sds: ...}`, so that a configuration can be checked where its secrets are not, as in CI.
 
 use gatepass::config::{
-    KeyMaker, MADE_UP, make_up_keys, replace_references, sds_reference, vault_reference,
+    KeyMaker, MADE_UP, is_variable, make_up_keys, replace_references, sds_reference,
+    vault_reference,
 };
 use gatepass::keys::SigningAlgorithm;
 use serde_json::{Map, Value, json};
@@ -37,11 +38,11 @@ impl KeyMaker for Maker {
 }
 
 /// Puts made-up keys in the place of those that would come from the environment or that the
-/// host would fetch; for other secrets [`MADE_UP`] is to be the value of every variable.
+/// host would fetch; for other secrets [`gatepass::config::made_up`] is to be the environment.
 pub fn fill(mut configuration: Value) -> Result<Value, Failure> {
     gatepass::config::name_vaults(&mut configuration);
     gatepass::config::name_sds(&mut configuration);
-    make_up_keys(&mut configuration, |member| member.get("env").is_some(), &Maker)?;
+    make_up_keys(&mut configuration, is_variable, &Maker)?;
     Ok(configuration)
 }
 

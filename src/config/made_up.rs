@@ -8,12 +8,26 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
+use super::reader::is_env;
 use crate::keys::{Algorithm, SigningAlgorithm};
 
 /// A value for any secret that is text: also a secret of 64 bytes in base64url, long enough
 /// for HS512.
 pub const MADE_UP: &str =
     "made-up-by-gatepass-check-made-up-by-gatepass-check-made-up-by-gatepass-check-made-upA";
+
+/// The made-up value of a variable; none if no environment can have one of this name.
+pub fn made_up(name: &str) -> Option<String> {
+    let is_possible = !name.is_empty() && !name.contains(|c: char| c == '=' || c.is_control());
+    is_possible.then(|| MADE_UP.to_owned())
+}
+
+/// Whether a value is `{env: NAME}` with a name that a variable can have.
+pub fn is_variable(value: &Value) -> bool {
+    let members = value.as_object().filter(|members| is_env(members));
+    let name = members.and_then(|members| members.get("env")?.as_str());
+    name.and_then(made_up).is_some()
+}
 
 /// Makes keys that nobody has.
 pub trait KeyMaker {
@@ -29,7 +43,7 @@ pub trait KeyMaker {
 }
 
 /// Puts made-up keys in the place of those that are not here, as `is_missing` says. For other
-/// secrets, [`MADE_UP`] is to be the value of every variable.
+/// secrets, [`made_up`] is to be the environment.
 pub fn make_up_keys<M: KeyMaker>(
     value: &mut Value,
     is_missing: fn(&Value) -> bool,

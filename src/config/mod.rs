@@ -40,7 +40,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 pub use self::kong_jwt::check_credential;
-pub use self::made_up::{KeyMaker, MADE_UP, make_up_keys, pem};
+pub use self::made_up::{KeyMaker, MADE_UP, is_variable, made_up, make_up_keys, pem};
 pub use self::problem::{Problem, ProblemKind, Problems};
 use self::reader::Document;
 pub use self::reader::{Variable, shown_member, shown_variable};

@@ -134,8 +134,7 @@ pub(super) fn accepted(configuration: &Value) -> Result<(), ConvertError> {
         let problem = config::Problem::new("$", "keys that could not be made up", "a machine");
         ConvertError::NotAccepted(Problems(vec![problem]))
     })?;
-    let made_up = |_: &str| Some(config::MADE_UP.to_owned());
-    match config::load(sample.to_string().as_bytes(), &made_up, None) {
+    match config::load(sample.to_string().as_bytes(), &config::made_up, None) {
         Ok(_) => Ok(()),
         Err(problems) => Err(ConvertError::NotAccepted(problems)),
     }

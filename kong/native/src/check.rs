@@ -2,13 +2,11 @@
 
 use std::rc::Rc;
 
-use gatepass::config::{self, MADE_UP, Problem, Problems, Variable};
+use gatepass::config::{self, Problem, Problems};
 use gatepass::host::HostCapabilities;
 use gatepass::json;
 use gatepass::pipeline::Settings;
-use gatepass::secret::Secret;
 use gatepass_native::{AwsLc, MadeUpKeys};
-use serde_json::Value;
 
 use crate::address::{self, Address};
 
@@ -23,8 +21,7 @@ pub fn settings(text: &[u8], host: HostCapabilities) -> Result<Settings, Problem
 pub fn problems(text: &[u8]) -> Vec<Problem> {
     let filled = json::parse(text).map(|mut value| {
         config::name_vaults(&mut value);
-        let is_missing = |member: &Value| member.get("env").is_some();
-        config::make_up_keys(&mut value, is_missing, &MadeUpKeys::default())
+        config::make_up_keys(&mut value, config::is_variable, &MadeUpKeys::default())
             .map(|()| value.to_string().into_bytes())
     });
     let filled = match filled {
@@ -35,8 +32,7 @@ pub fn problems(text: &[u8]) -> Vec<Problem> {
         // The reader reports text that is not JSON.
         Err(_) => text.to_vec(),
     };
-    let made_up = |_: &str| Variable::Set(Secret::new(MADE_UP.to_owned()));
-    let loaded = config::load(&filled, &made_up, Some(Rc::new(AwsLc)));
+    let loaded = config::load(&filled, &config::made_up, Some(Rc::new(AwsLc)));
     let fitted = loaded.and_then(|settings| fitting(settings, HostCapabilities::KONG_PLUGIN));
     fitted.err().map(|Problems(problems)| problems).unwrap_or_default()
 }
@@ -56,7 +52,7 @@ fn fitting(settings: Settings, host: HostCapabilities) -> Result<Settings, Probl
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -112,6 +108,31 @@ mod tests {
                     assert_eq!(paths(&bad), [expected], "{algorithm}");
                 }
             }
+        }
+    }
+
+    /// No environment and no vault can give these.
+    #[test]
+    fn what_is_no_reference_is_no_secret() {
+        for reference in [
+            json!({"env": ["KEY"]}),
+            json!({"env": 5}),
+            json!({"env": null}),
+            json!({"env": {}}),
+            json!({"env": ""}),
+            json!({"env": "KEY=x"}),
+            json!({"env": "-----BEGIN PRIVATE KEY-----\nMIG"}),
+            json!({"env": "KEY", "default": "x"}),
+            json!({"env": "KEY", "vault": "{vault://env/key}"}),
+        ] {
+            let key = json!({"algorithm": "ES256", "private_key": reference});
+            let path = "$.identity_token.signing_keys[0].private_key";
+            assert_eq!(paths(&configuration(&json!([key]))), [path], "{reference}");
+            let mut other = configuration(
+                &json!([{"algorithm": "ES256", "private_key": {"env": "GATEPASS_KEY"}}]),
+            );
+            other["services"]["auth"]["headers"] = json!({"x-key": reference});
+            assert_eq!(paths(&other), ["$.services.auth.headers.x-key"], "{reference}");
         }
     }
 
