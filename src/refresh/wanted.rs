@@ -19,7 +19,7 @@ pub enum Wanted {
 /// Why no fetch is made for a wanted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoFetch {
-    /// The issuer has been recent, or cannot be, and does not have the key.
+    /// The issuer was queried recently, or cannot be, and does not have the key.
     Missing,
     /// It is not known whether the issuer has the key: its service fails, or no fetch may
     /// be made yet.

@@ -170,7 +170,7 @@ impl Rules {
     }
 
     /// As [`Rules::find`], for a request with this MCP call. Rules that match only some
-    /// calls are skipped while the call is uncertain: [`Rules::decision`] heeds those.
+    /// calls are skipped while the call is uncertain: [`Rules::decision`] adds their requirements.
     pub fn find_call(
         &self,
         head: &RequestHead,
