@@ -20,11 +20,51 @@
 
 /* Changes with everything below. The caller must not use a library that returns
  * another number from gatepass_abi. */
-#define GATEPASS_ABI 9
+#define GATEPASS_ABI 10
 
 /* The part below is read by LuaJIT as well: no preprocessor. */
 
 typedef struct gatepass gatepass;
+
+enum {
+    /* A callout that no request waits for. */
+    GATEPASS_ACTION_SEND = 1,
+    /* Hold the request; send the callout, if there is one. */
+    GATEPASS_ACTION_SUSPEND = 2,
+    /* Collect `number` bytes of the request's body and pass them to gatepass_body; no part of
+     * the request may go upstream. */
+    GATEPASS_ACTION_READ_BODY = 3,
+    /* Apply `fields` in order and let the request pass. */
+    GATEPASS_ACTION_FORWARD = 4,
+    /* Answer the request with status `number`, `fields` and `body`. */
+    GATEPASS_ACTION_REPLY = 5
+};
+
+/* Why a callout failed. */
+enum {
+    GATEPASS_FAILURE_NOT_SENT = 1,
+    /* None in time. */
+    GATEPASS_FAILURE_NO_REPLY = 2,
+    /* The reply was truncated or is not HTTP. */
+    GATEPASS_FAILURE_BROKEN = 3,
+    /* The reply is larger than gatepass_max_reply. */
+    GATEPASS_FAILURE_TOO_LARGE = 4
+};
+
+enum {
+    /* It is for other gateways. */
+    GATEPASS_ANNOUNCEMENT_FOREIGN = 0,
+    /* It is now in force here. */
+    GATEPASS_ANNOUNCEMENT_APPLIED = 1,
+    /* It could not be applied, as with entries that this version cannot read. */
+    GATEPASS_ANNOUNCEMENT_FAILED = 2
+};
+
+enum {
+    GATEPASS_METRIC_COUNTER = 1,
+    GATEPASS_METRIC_GAUGE = 2,
+    GATEPASS_METRIC_HISTOGRAM = 3
+};
 
 /* Bytes; not terminated by a zero. */
 typedef struct { const char *data; uint32_t size; } gatepass_text;
@@ -38,12 +78,7 @@ typedef struct { int32_t size; const char *data; } gatepass_lent;
 typedef struct { gatepass_lent name, value; } gatepass_header;
 
 typedef struct {
-    /* 1 send: a callout that no request waits for.
-     * 2 suspend: hold the request; send the callout, if there is one.
-     * 3 read body: collect `number` bytes of the request's body and pass them to
-     *   gatepass_body; no part of the request may go upstream.
-     * 4 forward: apply `fields` in order and let the request pass.
-     * 5 reply: answer the request with status `number`, `fields` and `body`. */
+    /* GATEPASS_ACTION_... */
     uint32_t kind;
     /* The callout's timeout, for the whole exchange. */
     uint32_t timeout_ms;
@@ -91,7 +126,7 @@ typedef struct {
 } gatepass_line;
 
 typedef struct {
-    /* 1 counter, 2 gauge, 3 histogram. */
+    /* GATEPASS_METRIC_... */
     uint32_t kind;
     uint32_t label_count;
     gatepass_text name;
@@ -149,9 +184,8 @@ const gatepass_action *gatepass_reply(gatepass *gateway, double callout, uint32_
                                       const uint32_t *sizes, uint32_t fields,
                                       const char *body, uint32_t size, double now);
 
-/* A callout failed: 1 it was not sent, 2 no reply in time, 3 the reply was truncated or is
- * not HTTP, 4 it is larger than gatepass_max_reply. */
-const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32_t cause,
+/* A callout failed: GATEPASS_FAILURE_... */
+const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32_t failure,
                                        double now);
 
 /* Time has passed. Must be called about ten times a second. */
@@ -168,9 +202,7 @@ const gatepass_line *gatepass_log(gatepass *gateway);
  * returns null: those not taken are kept. */
 const gatepass_text *gatepass_announcement(gatepass *gateway);
 
-/* Applies what another node announced: 0 if it is for other gateways, 1 if it is now in
- * force here, 2 if it could not be applied, as with entries that this version cannot
- * read. */
+/* Applies what another node announced. Returns GATEPASS_ANNOUNCEMENT_... */
 uint32_t gatepass_apply_announcement(gatepass *gateway, const char *text, uint32_t size,
                                      double now);
 

@@ -32,9 +32,10 @@ use crate::check;
 use crate::door::{Door, Source};
 use crate::encode::{Field, RawAction, Text, number};
 use crate::frame::{self, Known};
+use crate::numbers::{self, Announcement, MetricKind};
 
 /// `GATEPASS_ABI` of `gatepass.h`.
-pub const ABI: u32 = 9;
+pub const ABI: u32 = 10;
 
 /// A gateway, and what it last lent to the caller.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ pub struct Gatepass {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Sample {
-    kind: u32,
+    kind: MetricKind,
     label_count: u32,
     name: Text,
     labels: *const Field,
@@ -371,16 +372,11 @@ pub unsafe extern "C" fn gatepass_reply(
 pub unsafe extern "C" fn gatepass_failed(
     gateway: *mut Gatepass,
     callout: f64,
-    cause: u32,
+    failure: u32,
     now: f64,
 ) -> *const RawAction {
     let event = |door: &mut Door| {
-        let failure = match cause {
-            1 => CalloutFailure::NotSent,
-            3 => CalloutFailure::Broken,
-            4 => CalloutFailure::TooLarge { limit: door.max_reply_bytes() },
-            _ => CalloutFailure::NoReply,
-        };
+        let failure = numbers::failure(failure, door.max_reply_bytes());
         door.reply(id(callout), &CalloutReply::Failed(failure), time(now));
     };
     // SAFETY: the caller's gateway.
@@ -417,17 +413,15 @@ pub unsafe extern "C" fn gatepass_apply_announcement(
     text: *const u8,
     size: u32,
     now: f64,
-) -> u32 {
+) -> Announcement {
     // SAFETY: the caller lends the bytes.
     let text = unsafe { lent(text, size) };
     // SAFETY: as in `act`.
     let door = unsafe { gateway.as_mut() }.map(|it| &mut it.door);
-    match door.and_then(|door| change(door, None, |door| door.apply_announcement(text, time(now))))
-    {
-        Some(AnnouncementOutcome::Foreign) => 0,
-        Some(AnnouncementOutcome::Applied) => 1,
-        Some(AnnouncementOutcome::Failed) | None => 2,
-    }
+    let outcome = door
+        .and_then(|door| change(door, None, |door| door.apply_announcement(text, time(now))))
+        .unwrap_or(AnnouncementOutcome::Failed);
+    Announcement::of(outcome)
 }
 
 #[unsafe(no_mangle)]
@@ -453,11 +447,7 @@ const fn nginx_level(level: Level) -> u32 {
 
 impl Sample {
     fn of(kind: Kind, name: &str, labels: &[Field], amount: u64) -> Self {
-        let kind = match kind {
-            Kind::Counter => 1,
-            Kind::Gauge => 2,
-            Kind::Histogram => 3,
-        };
+        let kind = MetricKind::of(kind);
         let label_count = u32::try_from(labels.len()).unwrap_or_default();
         let help = Text::of(help(name).as_bytes());
         let (name, labels) = (Text::of(name.as_bytes()), labels.as_ptr());
@@ -655,19 +645,19 @@ mod tests {
     fn a_request_passes_is_denied_or_waits() {
         let gateway = Owned::open(CONFIGURATION).unwrap();
         let open = gateway.begin(1.0, "/open", "");
-        assert_eq!(gateway.all(open), ["4 for 1: -x-consumer-id -authorization"]);
+        assert_eq!(gateway.all(open), ["Forward for 1: -x-consumer-id -authorization"]);
         let denied = gateway.all(gateway.begin(2.0, "/other", ""));
         assert_eq!(denied.len(), 1);
-        assert!(denied[0].starts_with("5 for 2: 401 "), "{denied:?}");
+        assert!(denied[0].starts_with("Reply for 2: 401 "), "{denied:?}");
         assert!(gateway.lines().iter().any(|line| line.contains("token_missing")));
         // SAFETY: the gateway is open.
         assert_eq!(unsafe { gatepass_panics(gateway.0) }, 0);
 
         let waiting = gateway.all(gateway.begin(3.0, "/other", TOKEN));
         let [waiting] = waiting.as_slice() else { panic!("{waiting:?}") };
-        assert!(waiting.starts_with("2 for 3: callout 1 to auth:8080 "), "{waiting}");
+        assert!(waiting.starts_with("Suspend for 3: callout 1 to auth:8080 "), "{waiting}");
         let joined = gateway.all(gateway.begin(4.0, "/other", TOKEN));
-        assert_eq!(joined, ["2 for 4: "]);
+        assert_eq!(joined, ["Suspend for 4: "]);
         // SAFETY: the gateway is open.
         assert_eq!(unsafe { gatepass_in_progress(gateway.0) }, 3);
         // SAFETY: the same.
@@ -676,7 +666,7 @@ mod tests {
         // SAFETY: the same.
         let failed = unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW + 1.0) };
         let failed = gateway.all(failed);
-        assert!(matches!(&failed[..], [one] if one.starts_with("5 for 3: 503 ")), "{failed:?}");
+        assert!(matches!(&failed[..], [one] if one.starts_with("Reply for 3: 503 ")), "{failed:?}");
         let named = |line: &String| line.contains(r#""request_id":"id-3""#);
         assert!(gateway.lines().iter().any(named), "under the name that nginx logs");
         // SAFETY: the same; a callout that is not known is nobody's.
@@ -748,7 +738,7 @@ mod tests {
         assert_eq!(gateway.told_with(first), (false, false));
         // SAFETY: the gateway is open.
         let actions = gateway.all(unsafe { gatepass_gone(gateway.0, 2.0) });
-        assert_eq!(actions, ["5 for 3: 500 ", "5 for 4: 500 "]);
+        assert_eq!(actions, ["Reply for 3: 500 ", "Reply for 4: 500 "]);
         assert_eq!(gateway.samples(PANICS), [1.0]);
         assert_eq!(gateway.samples(PANICS), [] as [f64; 0], "told once");
     }
@@ -762,7 +752,7 @@ mod tests {
         unsafe { (*gateway.0).door.panics_at = Some(2) };
         let mut actions = gateway.all(gateway.begin(2.0, "/open", ""));
         actions.sort();
-        assert_eq!(actions, ["5 for 1: 500 ", "5 for 2: 500 "]);
+        assert_eq!(actions, ["Reply for 1: 500 ", "Reply for 2: 500 "]);
         let lines = gateway.lines();
         assert!(lines.iter().any(|line| line.contains("was restarted")));
         let failures = lines.iter().filter(|line| line.contains("the gateway panicked"));
@@ -775,7 +765,7 @@ mod tests {
         // SAFETY: the same; its callout is nobody's any more.
         assert!(unsafe { gatepass_failed(gateway.0, 1.0, 2, NOW) }.is_null());
         let open = gateway.begin(3.0, "/open", "");
-        assert_eq!(gateway.all(open), ["4 for 3: -x-consumer-id -authorization"]);
+        assert_eq!(gateway.all(open), ["Forward for 3: -x-consumer-id -authorization"]);
     }
 
     #[test]
@@ -784,17 +774,17 @@ mod tests {
         // SAFETY: the gateway is open or null, and the bytes are there during the call.
         let apply =
             |gateway| unsafe { gatepass_apply_announcement(gateway, b"{}".as_ptr(), 2, NOW) };
-        assert_eq!(apply(gateway.0), 0);
+        assert_eq!(apply(gateway.0), Announcement::Foreign);
         assert_eq!(gateway.all(gateway.begin(1.0, "/other", TOKEN)).len(), 1);
         // SAFETY: the gateway is open, and nothing else refers to it now.
         unsafe { (*gateway.0).door.panics_at = Some(0) };
-        assert_eq!(apply(gateway.0), 2);
+        assert_eq!(apply(gateway.0), Announcement::Failed);
         // SAFETY: the gateway is open.
         assert_eq!(unsafe { gatepass_panics(gateway.0) }, 1);
         assert!(gateway.lines().iter().any(|line| line.contains("was restarted")));
         // SAFETY: the same.
-        assert_eq!(gateway.all(unsafe { gatepass_next(gateway.0) }), ["5 for 1: 500 "]);
-        assert_eq!(apply(ptr::null_mut()), 2);
+        assert_eq!(gateway.all(unsafe { gatepass_next(gateway.0) }), ["Reply for 1: 500 "]);
+        assert_eq!(apply(ptr::null_mut()), Announcement::Failed);
     }
 
     #[test]
@@ -821,11 +811,11 @@ mod tests {
             let negative = Lent { size: -1, data: b"x".as_ptr() };
             let fields = [Header { name: lend("host"), value: negative }];
             let action = begin(gateway.0, 2.0, "/open", &fields);
-            assert_eq!(gateway.all(action), ["5 for 2: 500 "]);
+            assert_eq!(gateway.all(action), ["Reply for 2: 500 "]);
             let nothing = Lent { size: 1, data: ptr::null() };
             let fields = [Header { name: nothing, value: lend("") }];
             let action = begin(gateway.0, 3.0, "/open", &fields);
-            assert_eq!(gateway.all(action), ["4 for 3: "]);
+            assert_eq!(gateway.all(action), ["Forward for 3: "]);
             for odd in [f64::NAN, f64::INFINITY, -1.0, 1e300] {
                 assert!(gatepass_body(gateway.0, odd, ptr::null(), 0, odd).is_null());
                 assert!(gatepass_gone(gateway.0, odd).is_null());

@@ -11,6 +11,7 @@ use gatepass::gateway::Action;
 use gatepass::http::{Edit, LocalReply};
 
 use crate::address::Address;
+use crate::numbers::ActionKind;
 
 /// Bytes; the pointer is null if there is no value.
 #[repr(C)]
@@ -49,7 +50,7 @@ impl Field {
 #[repr(C)]
 #[derive(Debug)]
 pub struct RawAction {
-    kind: u32,
+    kind: ActionKind,
     timeout_ms: u32,
     number: u32,
     port: u32,
@@ -78,7 +79,7 @@ pub struct RawAction {
 
 impl RawAction {
     const NONE: Self = Self {
-        kind: 0,
+        kind: ActionKind::None,
         timeout_ms: 0,
         number: 0,
         port: 0,
@@ -147,14 +148,17 @@ impl Encoder {
         self.clear();
         let request = action.request().map_or(0.0, |request| number(request.0));
         match action {
-            Action::Send(dispatch) => self.callout(1, request, callout, Some(&dispatch.callout)),
+            Action::Send(dispatch) => {
+                self.callout(ActionKind::Send, request, callout, Some(&dispatch.callout));
+            }
             Action::Suspend { dispatch, .. } => {
                 let sent = dispatch.as_ref().map(|dispatch| &dispatch.callout);
-                self.callout(2, request, callout, sent);
+                self.callout(ActionKind::Suspend, request, callout, sent);
             }
             Action::ReadBody { bytes, .. } => {
                 let number = u32::try_from(*bytes).unwrap_or(u32::MAX);
-                self.action = RawAction { kind: 3, request, number, ..RawAction::NONE };
+                let kind = ActionKind::ReadBody;
+                self.action = RawAction { kind, request, number, ..RawAction::NONE };
             }
             Action::Forward { edits, access_log, .. } => {
                 self.forward(request, edits.edits(), access_log)
@@ -178,7 +182,7 @@ impl Encoder {
         self.fields.clear();
     }
 
-    fn callout(&mut self, kind: u32, request: f64, callout: u64, sent: Option<&Callout>) {
+    fn callout(&mut self, kind: ActionKind, request: f64, callout: u64, sent: Option<&Callout>) {
         let (mut body, mut host, mut port, mut timeout_ms) = (None, None, 0, 0);
         if let Some(sent) = sent {
             for (name, value) in sent.head() {
@@ -213,7 +217,8 @@ impl Encoder {
             }
         }
         let access_log = self.add_access_log(fields);
-        self.action = RawAction { kind: 4, request, ..self.with_fields(access_log) };
+        let kind = ActionKind::Forward;
+        self.action = RawAction { kind, request, ..self.with_fields(access_log) };
         self.tell_consumer();
         self.tell_identity(access_log);
     }
@@ -268,7 +273,8 @@ impl Encoder {
         let access_log = self.add_access_log(fields);
         let body = self.keep(&reply.body);
         let number = reply.status.into();
-        self.action = RawAction { kind: 5, request, number, ..self.with_fields(access_log) };
+        let kind = ActionKind::Reply;
+        self.action = RawAction { kind, request, number, ..self.with_fields(access_log) };
         self.action.body = self.text(&body);
     }
 
@@ -351,21 +357,21 @@ mod reading {
         pub fn to_text(&self) -> String {
             let Self { kind, request, number, callout, .. } = self;
             let what = match kind {
-                4 => {
+                ActionKind::Forward => {
                     let edits = self.fields().into_iter().map(|(name, value)| match value {
                         Some(value) => format!("{name}={value}"),
                         None => format!("-{name}"),
                     });
                     edits.collect::<Vec<_>>().join(" ")
                 }
-                5 => format!("{number} {}", self.body.to_text()),
+                ActionKind::Reply => format!("{number} {}", self.body.to_text()),
                 _ if *callout > 0.0 => {
                     let host = self.host.to_text();
                     format!("callout {callout} to {host}:{} {:?}", self.port, self.fields())
                 }
                 _ => String::new(),
             };
-            format!("{kind} for {request}: {what}")
+            format!("{kind:?} for {request}: {what}")
         }
     }
 }

@@ -18,4 +18,5 @@ pub mod check;
 mod door;
 mod encode;
 mod frame;
+mod numbers;
 pub mod store;

@@ -2,20 +2,19 @@
 -- TLS is verified with nginx's trusted certificates, names are resolved as nginx (in
 -- Kong: as Kong) does.
 
+local ffi = require "ffi"
 local http = require "resty.http"
 local semaphore = require "ngx.semaphore"
 local reply = require "kong.plugins.gatepass.reply"
 
 local spawn, kill, wait = ngx.thread.spawn, ngx.thread.kill, ngx.thread.wait
 
--- The value of gatepass_failed.
-local NOT_SENT = 1
-local NO_REPLY, BROKEN = reply.NO_REPLY, reply.BROKEN
+local NO_REPLY, BROKEN = ffi.C.GATEPASS_FAILURE_NO_REPLY, ffi.C.GATEPASS_FAILURE_BROKEN
 
 -- Idle connections of each worker to each service.
 local POOL_SIZE, POOL_IDLE_MS = 64, 30000
 
-local _M = { NOT_SENT = NOT_SENT, NO_REPLY = NO_REPLY }
+local _M = {}
 
 -- Logs why an exchange failed, for operators: the library only knows kinds of failures.
 -- Nothing that a service sent is repeated.

@@ -21,8 +21,11 @@ local read_body, get_body_data, get_body_file =
 local set_header, set_uri_args = headers.set, ngx.req.set_uri_args
 local str, copy, new = ffi.string, ffi.copy, ffi.new
 
--- Kinds of actions; 1 sends a callout and contains nothing else.
-local SUSPEND, READ_BODY, FORWARD, REPLY = 2, 3, 4, 5
+-- An action of another kind sends a callout and contains nothing else.
+local SUSPEND, READ_BODY = ffi.C.GATEPASS_ACTION_SUSPEND, ffi.C.GATEPASS_ACTION_READ_BODY
+local FORWARD, REPLY = ffi.C.GATEPASS_ACTION_FORWARD, ffi.C.GATEPASS_ACTION_REPLY
+local NOT_SENT, NO_REPLY = ffi.C.GATEPASS_FAILURE_NOT_SENT, ffi.C.GATEPASS_FAILURE_NO_REPLY
+local NOT_APPLIED = ffi.C.GATEPASS_ANNOUNCEMENT_FAILED
 
 -- The outcome of a request that may pass, with all edits applied.
 local PASSED = {}
@@ -250,7 +253,8 @@ end
 
 -- Another node has revoked something.
 function Gateway:apply_announcement(announced)
-  if C.gatepass_apply_announcement(self.handle, announced, #announced, now() * 1000) == 2 then
+  if C.gatepass_apply_announcement(self.handle, announced, #announced, now() * 1000)
+      == NOT_APPLIED then
     -- The library logs why, unless it panicked.
     log.line(ngx.ERR, "what another node revoked could not be applied here")
   end
@@ -430,7 +434,7 @@ function Gateway:look_up(lookup)
   ctx.gatepass_lookup = nil
   if not ok then
     log.line(ngx.WARN, "no consumer: " .. tostring(consumer))
-    return C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY, now() * 1000)
+    return C.gatepass_failed(self.handle, lookup.callout, NO_REPLY, now() * 1000)
   end
   local body = consumer and cjson.encode {
     id = consumer.id, username = consumer.username, custom_id = consumer.custom_id,
@@ -511,7 +515,7 @@ function Gateway:execute(action, own)
   end
   if unsent then
     for i = 1, #unsent do
-      local next_action = C.gatepass_failed(handle, unsent[i], exchange.NOT_SENT, now() * 1000)
+      local next_action = C.gatepass_failed(handle, unsent[i], NOT_SENT, now() * 1000)
       outcome = self:execute(next_action, own) or outcome
     end
   end
@@ -524,7 +528,7 @@ function Gateway:gone(request, lookup)
   self:execute(C.gatepass_gone(self.handle, request))
   if lookup then
     -- Others may wait for the same.
-    self:execute(C.gatepass_failed(self.handle, lookup.callout, exchange.NO_REPLY,
+    self:execute(C.gatepass_failed(self.handle, lookup.callout, NO_REPLY,
                                    now() * 1000))
   end
   self:log()

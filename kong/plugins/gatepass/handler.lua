@@ -1,5 +1,6 @@
 -- The plugin for Kong. It makes no decisions: the library does.
 
+local ffi = require "ffi"
 local configuration = require "kong.plugins.gatepass.configuration"
 local worker = require "kong.plugins.gatepass.worker"
 
@@ -50,6 +51,8 @@ end
 -- Durations of callouts in milliseconds.
 local BUCKETS = { 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 60000 }
 
+local COUNTER, GAUGE = ffi.C.GATEPASS_METRIC_COUNTER, ffi.C.GATEPASS_METRIC_GAUGE
+
 -- Metrics by name: nil before they are registered, false if that failed.
 local families = {}
 
@@ -59,9 +62,9 @@ local function family(kind, name, labels, help)
     local prometheus = require("kong.plugins.prometheus.exporter").get_prometheus()
     if not prometheus then
       found = false
-    elseif kind == 1 then
+    elseif kind == COUNTER then
       found = prometheus:counter(name, help, labels)
-    elseif kind == 2 then
+    elseif kind == GAUGE then
       found = prometheus:gauge(name, help, labels)
     else
       found = prometheus:histogram(name, help, labels, BUCKETS)
@@ -80,9 +83,9 @@ function host.measure(kind, name, labels, values, amount, help)
   if not metric then
     return
   end
-  if kind == 1 then
+  if kind == COUNTER then
     metric:inc(amount, values)
-  elseif kind == 2 then
+  elseif kind == GAUGE then
     metric:set(amount, values)
   else
     metric:observe(amount, values)

@@ -6,6 +6,33 @@ local ffi = require "ffi"
 ffi.cdef [[
 typedef struct gatepass gatepass;
 
+enum {
+    GATEPASS_ACTION_SEND = 1,
+    GATEPASS_ACTION_SUSPEND = 2,
+    GATEPASS_ACTION_READ_BODY = 3,
+    GATEPASS_ACTION_FORWARD = 4,
+    GATEPASS_ACTION_REPLY = 5
+};
+
+enum {
+    GATEPASS_FAILURE_NOT_SENT = 1,
+    GATEPASS_FAILURE_NO_REPLY = 2,
+    GATEPASS_FAILURE_BROKEN = 3,
+    GATEPASS_FAILURE_TOO_LARGE = 4
+};
+
+enum {
+    GATEPASS_ANNOUNCEMENT_FOREIGN = 0,
+    GATEPASS_ANNOUNCEMENT_APPLIED = 1,
+    GATEPASS_ANNOUNCEMENT_FAILED = 2
+};
+
+enum {
+    GATEPASS_METRIC_COUNTER = 1,
+    GATEPASS_METRIC_GAUGE = 2,
+    GATEPASS_METRIC_HISTOGRAM = 3
+};
+
 typedef struct { const char *data; uint32_t size; } gatepass_text;
 
 typedef struct { gatepass_text name, value; } gatepass_field;
@@ -47,7 +74,7 @@ typedef struct {
     gatepass_text name;
     const gatepass_field *labels;
     double amount;
-  gatepass_text help;
+    gatepass_text help;
 } gatepass_sample;
 
 uint32_t gatepass_abi(void);
@@ -74,7 +101,7 @@ const gatepass_action *gatepass_reply(gatepass *gateway, double callout, uint32_
                                       const char *head, uint32_t head_size,
                                       const uint32_t *sizes, uint32_t fields,
                                       const char *body, uint32_t size, double now);
-const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32_t cause,
+const gatepass_action *gatepass_failed(gatepass *gateway, double callout, uint32_t failure,
                                        double now);
 const gatepass_action *gatepass_tick(gatepass *gateway, double now);
 const gatepass_action *gatepass_next(gatepass *gateway);
@@ -90,7 +117,7 @@ uint32_t gatepass_panics(gatepass *gateway);
 ]]
 
 -- GATEPASS_ABI of gatepass.h.
-local ABI = 9
+local ABI = 10
 local NAME = "libgatepass_kong"
 
 -- Looks beside other libraries of Lua modules, then in the system's directories.

@@ -2,14 +2,17 @@
 -- controls is limited, and an ambiguous reply is treated as broken: the reader of
 -- lua-resty-http does not limit the head, and never ends on some lengths.
 
+local ffi = require "ffi"
+require "kong.plugins.gatepass.library"
+
 -- Limit for all heads and trailers of one exchange, including interim responses.
 local MAX_HEAD_BYTES = 65536
 
 -- Bytes to read at once.
 local PIECE = 16384
 
--- The values of gatepass_failed.
-local NO_REPLY, BROKEN, TOO_LARGE = 2, 3, 4
+local NO_REPLY, BROKEN = ffi.C.GATEPASS_FAILURE_NO_REPLY, ffi.C.GATEPASS_FAILURE_BROKEN
+local TOO_LARGE = ffi.C.GATEPASS_FAILURE_TOO_LARGE
 
 local Reader = {}
 Reader.__index = Reader
@@ -210,7 +213,7 @@ local function keeps(head)
   return head.minor == "1" and not connection:find("close", 1, true)
 end
 
-local _M = { NO_REPLY = NO_REPLY, BROKEN = BROKEN, TOO_LARGE = TOO_LARGE }
+local _M = {}
 
 -- The reply, and whether the connection can be reused; or nil, the cause, and the
 -- socket's error if there was no reply at all.
