@@ -104,6 +104,9 @@ impl Scheme {
     }
 }
 
+/// The header by which hosts name a request.
+pub const REQUEST_ID: &str = "x-request-id";
+
 /// `User-Agent` of every callout: firewalls refuse requests without one.
 pub const USER_AGENT: &str = concat!("gatepass/", env!("CARGO_PKG_VERSION"));
 
@@ -140,6 +143,9 @@ pub struct Callout {
     pub body: Option<Secret<Vec<u8>>>,
     /// What is read of the reply's header fields.
     pub reads: ReplyFields,
+    /// The id of the request that it is sent for, by which the service's log can be compared
+    /// with the host's; `None` if it is sent for none.
+    pub request_id: Option<Rc<str>>,
     /// Whether its reply serves identical callouts that are requested while it is in
     /// flight.
     pub serves_all: bool,
@@ -187,6 +193,7 @@ impl Callout {
             headers,
             body: None,
             reads: ReplyFields::These(&[]),
+            request_id: None,
             serves_all: false,
             may_repeat: method == "GET",
         }
@@ -194,10 +201,17 @@ impl Callout {
 }
 
 impl Callout {
-    /// The whole head, with pseudo-headers. It includes the service's fields, which the
-    /// callout's own cannot replace; unless the callout says otherwise, it names the
-    /// gateway as user agent and asks for JSON.
+    /// The whole head, with pseudo-headers.
     pub fn head(&self) -> Vec<(&str, &str)> {
+        let mut head = self.common_head();
+        head.extend(self.request_id_field());
+        head
+    }
+
+    /// The part of the head that identical callouts have in common. It includes the service's
+    /// fields, which the callout's own cannot replace; unless the callout says otherwise, it
+    /// names the gateway as user agent and asks for JSON.
+    pub fn common_head(&self) -> Vec<(&str, &str)> {
         let Self { service, method, path, headers, .. } = self;
         let mut head = vec![
             (":method", *method),
@@ -215,6 +229,14 @@ impl Callout {
             }
         }
         head
+    }
+
+    /// The rest of the head: `x-request-id`, unless the configuration sends one of its own.
+    pub fn request_id_field(&self) -> Option<(&str, &str)> {
+        let id = self.request_id.as_deref()?;
+        let mut fields = self.headers.iter().chain(&self.service.headers);
+        let is_sent = fields.any(|(name, _)| name.as_str() == REQUEST_ID);
+        (!is_sent).then_some((REQUEST_ID, id))
     }
 
     /// The body; empty if there is none.

@@ -223,12 +223,20 @@ pub enum Event {
     HostError(HostFailure),
     /// No identity token could be made.
     NotMinted(MintError),
+    /// The event of a callout that was sent for this request.
+    Of(String, Box<Self>),
 }
 
 impl Event {
+    /// The same event, of a callout that was sent for the request with this id.
+    pub(crate) fn caused_by(self, request_id: &str) -> Self {
+        Self::Of(request_id.to_owned(), Box::new(self))
+    }
+
     /// The severity.
-    pub const fn level(&self) -> Level {
+    pub fn level(&self) -> Level {
         match self {
+            Self::Of(_, event) => event.level(),
             // A client's mistake is informational; a service's failure is a warning.
             Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
             Self::StreamEnded(_) => Level::Info,
@@ -253,8 +261,9 @@ impl Event {
     }
 
     /// Its `event` in the log.
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
+            Self::Of(_, event) => event.name(),
             Self::Denied(_) => "denied",
             Self::WouldDeny(_) => "would_deny",
             Self::StreamEnded(_) => "stream_ended",
@@ -336,6 +345,7 @@ impl Event {
             Self::AnnouncementNotApplied(denial) => caused(denial),
             Self::HostError(failure) => caused(failure),
             Self::NotMinted(error) => caused(error),
+            Self::Of(id, event) => merged(event.json(), json!({ "request_id": id })),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `GET /users/{sub}` with `X-API-Key` | the user, or 404 |
 //! | `POST /fault` | makes it fail, see [`Fault`] |
-//! | `GET /calls` | how often it was asked, in all, by subject and by caller |
+//! | `GET /calls` | how often it was asked, in all, by subject and by caller, and the latest `x-request-id` by subject |
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -121,15 +121,20 @@ struct Service {
 struct Calls {
     by_subject: BTreeMap<String, u64>,
     by_caller: BTreeMap<String, u64>,
+    /// Of the latest call for each subject.
+    request_ids: BTreeMap<String, String>,
 }
 
 impl Service {
     /// The services name themselves when they ask; the gateway does not.
     fn count(&self, sub: &str, headers: &HeaderMap) {
-        let caller = headers.get("x-caller").and_then(|name| name.to_str().ok());
+        let field = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let caller = field("x-caller");
         let mut calls = self.calls.lock().unwrap();
         *calls.by_subject.entry(sub.to_owned()).or_default() += 1;
         *calls.by_caller.entry(caller.unwrap_or("gateway").to_owned()).or_default() += 1;
+        let request_id = field("x-request-id").unwrap_or_default();
+        calls.request_ids.insert(sub.to_owned(), request_id.to_owned());
     }
 }
 
@@ -177,6 +182,7 @@ async fn calls(State(service): State<Arc<Service>>) -> Json<Value> {
         "calls": total,
         "by_subject": calls.by_subject,
         "by_caller": calls.by_caller,
+        "request_ids": calls.request_ids,
         "is_down": matches!(service.fault.get(), Fault::Answer(fault::Fault::Down)),
     }))
 }

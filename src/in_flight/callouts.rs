@@ -111,6 +111,8 @@ pub(crate) struct InFlight {
     /// The service, and the time of the call.
     pub service: Rc<Service>,
     pub sent: UnixTime,
+    /// The id of the request that it is sent for.
+    pub request_id: Option<Rc<str>>,
     origin: Origin,
     deadline: UnixTime,
     /// The number of requests that wait for it.
@@ -207,8 +209,17 @@ impl Callouts {
         let waiters = usize::from(origin == Origin::Request);
         let body = callout.body.as_ref().map_or(0, |body| body.expose().len());
         let bytes = purpose.bytes().saturating_add(body);
-        let opened =
-            InFlight { purpose, token_end, service, sent: now, origin, deadline, waiters, bytes };
+        let opened = InFlight {
+            purpose,
+            token_end,
+            service,
+            sent: now,
+            request_id: None,
+            origin,
+            deadline,
+            waiters,
+            bytes,
+        };
         self.count(&opened, usize::saturating_add);
         self.open.insert(id, opened);
         Dispatch { id, callout }
@@ -248,6 +259,14 @@ impl Callouts {
         } else {
             self.close(id)
         }
+    }
+
+    /// Records for which request a callout is sent, and has it say so.
+    pub(crate) fn attribute(&mut self, dispatch: &mut Dispatch, request_id: Rc<str>) {
+        if let Some(opened) = self.open.get_mut(&dispatch.id) {
+            opened.request_id = Some(Rc::clone(&request_id));
+        }
+        dispatch.callout.request_id = Some(request_id);
     }
 
     /// The purpose of a callout in flight.

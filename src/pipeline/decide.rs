@@ -111,7 +111,11 @@ impl Pipeline {
             Halt::Deny(denial) => {
                 self.deny_or_shadow(Current { request, head: &head, now }, denial, trace)
             }
-            Halt::Wait(dispatch) => {
+            Halt::Wait(mut dispatch) => {
+                let id = self.request_id(request, &head).filter(|id| !id.is_empty());
+                if let Some(id) = id {
+                    self.callouts.attribute(&mut dispatch, id.into());
+                }
                 let callout = dispatch.id;
                 Step::Wait(*dispatch, Waiting { request, callout, head, memory, trace })
             }

@@ -6,7 +6,7 @@ use super::Pipeline;
 use crate::callout::{CalloutFailure, CalloutReply};
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::in_flight::{CalloutId, CalloutOutcome, Outcome, Purpose};
+use crate::in_flight::{CalloutId, CalloutOutcome, InFlight, Outcome, Purpose};
 use crate::introspection::{IntrospectionAnswer, IntrospectionEndpoint, RefusedFor};
 use crate::refresh::{Fetched, KeySourceId};
 use crate::time::{Span, UnixTime};
@@ -27,7 +27,18 @@ impl Pipeline {
         reply: &CalloutReply,
         now: UnixTime,
     ) -> Option<CalloutOutcome> {
-        let callout = self.callouts.close(callout)?;
+        let mut callout = self.callouts.close(callout)?;
+        let request_id = callout.request_id.take();
+        let logged = self.log.len();
+        let outcome = self.outcome(callout, reply, now);
+        if let Some(id) = request_id {
+            let events = self.log.split_off(logged);
+            self.log.extend(events.into_iter().map(|event| event.caused_by(&id)));
+        }
+        Some(CalloutOutcome(Rc::new(outcome)))
+    }
+
+    fn outcome(&mut self, callout: InFlight, reply: &CalloutReply, now: UnixTime) -> Outcome {
         let reply = &*reply.of_service();
         if matches!(reply, CalloutReply::Failed(CalloutFailure::NotSent)) {
             self.log.push(Event::NotSent(Rc::clone(&callout.service)));
@@ -36,7 +47,7 @@ impl Pipeline {
             self.counters.called(&callout.service, reply, callout.sent, now);
         }
         let purpose = Rc::unwrap_or_clone(callout.purpose);
-        Some(CalloutOutcome(Rc::new(match purpose {
+        match purpose {
             Purpose::Keys(source) => {
                 let settled = self.complete_keys(source, reply, callout.sent, now);
                 Outcome::Keys { source, settled }
@@ -70,7 +81,7 @@ impl Pipeline {
             }
             Purpose::Login(position) => Outcome::Login(self.complete_login(position, reply, now)),
             Purpose::Forward => Outcome::Forwarded(self.complete_forward(reply)),
-        })))
+        }
     }
 
     /// True if the fetch is complete.

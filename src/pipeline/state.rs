@@ -11,6 +11,7 @@ use super::tracked::TrackedStreams;
 use crate::access_log::AccessLogFields;
 use crate::bearer::{OwnedHeaders, TokenSources};
 use crate::binding::Bindings;
+use crate::callout::REQUEST_ID;
 use crate::consumer::ConsumerDirectory;
 use crate::denial::ErrorSettings;
 use crate::event::{Event, Trace};
@@ -313,7 +314,7 @@ impl Pipeline {
     /// The id by which the host's log names a request.
     pub(super) fn request_id(&self, request: RequestId, head: &RequestHead) -> Option<String> {
         let of_host = self.info.as_ref().and_then(|info| info.request_id(request));
-        let id = of_host.or_else(|| head.first("x-request-id").map(<[u8]>::to_vec))?;
+        let id = of_host.or_else(|| head.first(REQUEST_ID).map(<[u8]>::to_vec))?;
         Some(log_id(&id, MAX_REQUEST_ID))
     }
 

@@ -248,6 +248,17 @@ async fn a_cluster_that_does_not_exist_is_a_service_that_fails() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_user_service_is_told_for_which_request_it_is_asked() {
+    let gateway = Setup::bundled().start_beside_others().await;
+    gateway.ready().await;
+    let answer = gateway.get("/orders", &gateway.token("alice")).await;
+    let calls = gateway.read(gateway.ports.users, "/calls").await;
+    let id = calls["request_ids"]["alice"].as_str().unwrap_or_default();
+    assert_eq!(answer.seen().values("x-request-id"), [id], "{calls}");
+    assert_eq!(id.len(), 36, "Envoy's own: {id}");
+}
+
 /// The native module shares what it is told among its workers; the WebAssembly filter asks
 /// once for each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

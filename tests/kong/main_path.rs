@@ -38,6 +38,17 @@ async fn the_same_without_kong() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_user_service_is_told_for_which_request_it_is_asked() {
+    let nginx = Setup::bundled().start().await;
+    nginx.ready().await;
+    assert_eq!(nginx.get("/orders", &nginx.token("alice")).await.status, 200);
+    let calls = nginx.read(nginx.ports.users, "/calls").await;
+    let id = calls["request_ids"]["alice"].as_str().unwrap_or_default();
+    let is_of_nginx = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(is_of_nginx, "{calls}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn later_plugins_see_who_it_is() {
     let nginx = Setup::bundled().start().await;
     nginx.ready().await;

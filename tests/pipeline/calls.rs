@@ -55,6 +55,48 @@ fn each_call_says_who_asks_and_what_it_takes() {
 }
 
 #[test]
+fn a_call_names_the_request_that_it_is_sent_for() {
+    let named = |token: &str, id: &str| {
+        head(&[("authorization", &format!("Bearer {token}")), ("x-request-id", id)])
+    };
+    for (case, config, token, event) in [
+        ("keys", remote([]), alice(), "keys_not_fetched"),
+        ("user info", with_users([]), alice(), "user_info_failed"),
+        ("introspection", introspecting(), "reference".to_owned(), "introspection_failed"),
+    ] {
+        let mut world = World::new(&config, ENVOY);
+        let (first, _) = awaits(world.begin(named(&token, "the-first")));
+        assert_eq!(header(&first.callout, "x-request-id"), Some("the-first"), "{case}");
+        joins(world.begin(named(&token, "the-second")));
+        world.gateway.take_log();
+        world.gateway.complete(first.id, &reply(500, b"{}"), world.now()).unwrap();
+        let log = world.gateway.take_log();
+        let [line] = log.as_slice() else { panic!("{case}: {log:?}") };
+        assert_eq!((line.name(), line.level().as_str()), (event, "WARN"), "{case}");
+        let line = line.json();
+        assert_eq!((&line["event"], &line["request_id"]), (&json!(event), &json!("the-first")));
+        assert!(line["cause"].is_string(), "{case}: {line}");
+    }
+    // What a client calls its request is masked and bounded, as in the log.
+    for (id, expected) in [
+        (alice().as_str(), Some("[token]")),
+        (&*"a".repeat(70), Some(&*"a".repeat(64))),
+        ("one two", Some("one?two")),
+        ("", None),
+    ] {
+        let callout = sent(World::new(&with_users([]), ENVOY).begin(named(&alice(), id)));
+        assert_eq!(header(&callout, "x-request-id"), expected, "{id}");
+    }
+    let own = with_users([("/user_info/headers", json!({"x-request-id": "of-the-gateway"}))]);
+    let callout = sent(World::new(&own, ENVOY).begin(named(&alice(), "of-the-client")));
+    assert_eq!(header(&callout, "x-request-id"), Some("of-the-gateway"));
+    assert_eq!(
+        header(&sent(World::new(&with_users([]), ENVOY).get(&alice())), "x-request-id"),
+        None
+    );
+}
+
+#[test]
 fn a_service_gets_its_headers_with_every_call() {
     let headers = json!({"x-tenant": "shop"});
     for (case, mut config, token) in [

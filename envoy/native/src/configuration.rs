@@ -208,23 +208,25 @@ impl Main {
     }
 
     /// Sends a callout, unless the configuration is being destroyed.
-    fn send(&self, config: &Config<'_>, request: &OutgoingRequest) -> Option<u64> {
-        let number = self.in_flight.is_open().then(|| request.send(config)).flatten()?;
-        self.in_flight.sent(Duration::from_millis(request.timeout_milliseconds));
+    fn send(&self, config: &Config<'_>, outgoing: &Outgoing) -> Option<u64> {
+        let number = self.in_flight.is_open().then(|| outgoing.send(config)).flatten()?;
+        self.in_flight.sent(Duration::from_millis(outgoing.request.timeout_milliseconds));
         Some(number)
     }
 
     /// Sends a worker's callout, or joins an identical one in flight.
     fn send_for(&self, config: &Config<'_>, mailbox: Arc<Mailbox>, outgoing: Outgoing) {
-        let Outgoing { id, request, serves_all } = outgoing;
-        let in_flight = serves_all.then(|| self.joinable.borrow().get(&request).copied());
+        let is_joinable = |request| self.joinable.borrow().get(request).copied();
+        let in_flight = outgoing.serves_all.then(|| is_joinable(&outgoing.request));
         if let Some(number) = in_flight.flatten()
             && let Some(callout) = self.callouts.borrow_mut().get_mut(&number)
         {
-            callout.origins.push((id, Origin::Worker(mailbox)));
+            callout.origins.push((outgoing.id, Origin::Worker(mailbox)));
             return;
         }
-        let Some(number) = self.send(config, &request) else {
+        let sent = self.send(config, &outgoing);
+        let Outgoing { id, request, serves_all, .. } = outgoing;
+        let Some(number) = sent else {
             return mailbox.deliver(id, NOT_SENT, now());
         };
         if serves_all {
@@ -325,7 +327,7 @@ impl Main {
                 // The main thread's gateway never has requests.
                 let Action::Send(dispatch) = action else { continue };
                 let outgoing = Outgoing::new(&dispatch, gateway.max_reply_bytes());
-                match self.send(config, &outgoing.request) {
+                match self.send(config, &outgoing) {
                     Some(number) => to_send.push((number, outgoing)),
                     None => gateway.reply(outgoing.id, &NOT_SENT, now()),
                 }

@@ -13,11 +13,13 @@ pub(crate) struct Outgoing {
     pub(crate) id: CalloutId,
     /// Shared with identical callouts meanwhile.
     pub(crate) request: Arc<OutgoingRequest>,
+    /// The header field that identical callouts do not share.
+    pub(crate) request_id: Option<(String, String)>,
     /// Whether the reply serves those too.
     pub(crate) serves_all: bool,
 }
 
-/// Everything that is sent, and which parts of the reply are read.
+/// Everything else that is sent, and which parts of the reply are read.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct OutgoingRequest {
     cluster: String,
@@ -43,27 +45,34 @@ pub(crate) struct Reply<'a> {
 impl Outgoing {
     pub(crate) fn new(dispatch: &Dispatch, max_bytes: usize) -> Self {
         let Dispatch { id, callout } = dispatch;
-        let head = callout.head().into_iter();
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let request = OutgoingRequest {
             cluster: callout.service.upstream.clone(),
-            head: head.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            head: callout.common_head().into_iter().map(owned).collect(),
             body: callout.body().to_vec(),
             timeout_milliseconds: u64::try_from(callout.service.timeout.as_millis())
                 .unwrap_or_default(),
             limits: ReplyLimits { reads: callout.reads, max_bytes },
         };
-        Self { id: *id, request: Arc::new(request), serves_all: callout.serves_all }
+        Self {
+            id: *id,
+            request: Arc::new(request),
+            request_id: callout.request_id_field().map(owned),
+            serves_all: callout.serves_all,
+        }
+    }
+
+    /// Sends it; returns Envoy's number for it, or `None` if it was not sent.
+    pub(crate) fn send(&self, config: &Config<'_>) -> Option<u64> {
+        let OutgoingRequest { cluster, head, body, timeout_milliseconds, limits: _ } =
+            &*self.request;
+        let pairs = head.iter().chain(&self.request_id);
+        let head: Vec<_> = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        config.send(cluster, &head, body, *timeout_milliseconds)
     }
 }
 
 impl OutgoingRequest {
-    /// Sends it; returns Envoy's number for it, or `None` if it was not sent.
-    pub(crate) fn send(&self, config: &Config<'_>) -> Option<u64> {
-        let pairs = self.head.iter();
-        let head: Vec<_> = pairs.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        config.send(&self.cluster, &head, &self.body, self.timeout_milliseconds)
-    }
-
     /// The reply in the core's form.
     pub(crate) fn read(&self, reply: &Reply<'_>) -> CalloutReply {
         self.limits.read(reply)
