@@ -90,6 +90,7 @@ impl Door {
         translate(&mut value);
         if let Some(config) = value.as_mapping_mut()
             && config.contains_key("static_resources")
+            && !config.contains_key("layered_runtime")
         {
             // Metrics have the names that the WebAssembly filter's have.
             let layers = "layers:\n- name: gatepass\n  static_layer:\n    \

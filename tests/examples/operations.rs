@@ -62,18 +62,19 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
 }
 
 /// In Kong the plugin's metrics have the prefix of its prometheus plugin, those of the
-/// WebAssembly filter another one and the filter's name (`kong_makes_labels_of_every_name`).
+/// WebAssembly filter another one and the filter's name (`kong_makes_labels_of_every_name`);
+/// those of Envoy's native module Envoy's own, see `tests/envoy/observability.rs`.
 #[test]
-fn metrics_of_kong_get_the_names_of_the_alerts() {
+fn metrics_of_every_host_get_the_names_of_the_alerts() {
     let prometheus = &documents("examples/operations/prometheus.yaml")[0];
     let rule = &prometheus["scrape_configs"][0]["metric_relabel_configs"][0];
     assert_eq!(rule["target_label"], "__name__");
     assert_eq!(rule["replacement"], "$1");
     let pattern = format!("^(?:{})$", rule["regex"].as_str().unwrap());
     let pattern = regex::Regex::new(&pattern).unwrap();
-    let page = read("kong/README.md");
-    for prefix in ["kong_", "pw_gatepass_"] {
-        assert!(page.contains(&format!("prefix `{prefix}`")), "{prefix}");
+    let table = read("docs/reference.md");
+    for prefix in ["kong_", "pw_gatepass_", "envoy_dynamicmodulescustom_"] {
+        assert!(table.contains(&format!("`{prefix}` before it")), "{prefix}");
         for name in ["gatepass_requests_total", "gatepass_callout_milliseconds_bucket"] {
             let found = pattern.captures(&format!("{prefix}{name}")).map(|it| it[1].to_owned());
             assert_eq!(found.as_deref(), Some(name), "{prefix}");
