@@ -61,6 +61,50 @@ fn prometheus_takes_the_alerts_and_they_fire_when_they_should() {
     }
 }
 
+/// What the runbook writes for a provider whose `cache_seconds` is long: its keys are old later than
+/// those of others.
+#[test]
+fn keys_may_be_as_old_as_the_provider_says() {
+    let runbook = read("examples/operations/README.md");
+    let (_, rest) = runbook.split_once("\n```yaml keys-old\n").expect("the example");
+    let example: Value = serde_norway::from_str(rest.split_once("\n```").unwrap().0).unwrap();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let mut rules = documents("examples/operations/alerts.yaml")[0].clone();
+    let alerts = rules["groups"][0]["rules"].as_array_mut().unwrap();
+    alerts.retain(|rule| rule["alert"] == "GatepassKeysOld");
+    alerts[0]["expr"] = example["expr"].clone();
+    fs::write(directory.join("keys-old.yaml"), rules.to_string()).unwrap();
+    let age = |provider: &str, values: &str| {
+        let series = format!("gatepass_jwks_age_seconds{{instance=\"a\",provider=\"{provider}\"}}");
+        json!({"series": series, "values": values})
+    };
+    // Each is refetched in time, but `shop` no more.
+    let series = [age("slow", "0+60x1440 0+60x600"), age("shop", "0+60x600"), age("o", "0x2000")];
+    let firing = |provider: &str| {
+        let summary = format!("a has had the keys of {provider} for over an hour");
+        let runbook_url = "https://runbooks.example.com/gatepass#gatepasskeysold";
+        json!({
+            "exp_labels": {"severity": "page", "instance": "a", "provider": provider},
+            "exp_annotations": {"summary": summary, "runbook_url": runbook_url},
+        })
+    };
+    let at = |time: &str, expected: Value| json!({"eval_time": time, "alertname": "GatepassKeysOld", "exp_alerts": expected});
+    let cases = [
+        at("50m", json!([])),
+        at("5h", json!([firing("shop")])),
+        // Over an hour old for a day.
+        at("23h", json!([])),
+    ];
+    let test = json!({
+        "rule_files": ["keys-old.yaml"],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "alert_rule_test": cases}],
+    });
+    let file = directory.join("keys-old.test.yaml");
+    fs::write(&file, test.to_string()).unwrap();
+    assert_taken(&["test", "rules", file.to_str().unwrap()]);
+}
+
 /// In Kong the plugin's metrics have the prefix of its prometheus plugin, those of the
 /// WebAssembly filter another one and the filter's name (`kong_makes_labels_of_every_name`);
 /// those of Envoy's native module Envoy's own, see `tests/envoy/observability.rs`.
