@@ -63,6 +63,23 @@ async fn a_consumer_over_the_limit_is_answered_429_and_others_are_not() {
     assert!(until_refused(&gateway, &partner).await >= LIMIT - 3);
 }
 
+/// As the page says for a configuration without consumers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_consumers_each_user_has_a_bucket_by_credential_identifier() {
+    let by_credential = setup().replace("x-consumer-username", "x-credential-identifier");
+    let without = by_credential.replace_block("consumers:", "").workers(2);
+    let gateway = without.start_beside_others().await;
+    gateway.ready().await;
+    let alice = Request::get("/orders").bearer(&gateway.token("alice"));
+    let carol = Request::get("/orders").bearer(&gateway.token("carol"));
+    assert!(until_refused(&gateway, &alice).await >= LIMIT);
+    assert_eq!(statuses(&gateway, &carol, 3).await, [200; 3], "another user");
+    let again = Request::get("/orders").bearer(&gateway.token("alice"));
+    assert!(until_refused(&gateway, &again).await < LIMIT / 2, "another token of the same user");
+    let forged = alice.with("x-credential-identifier", "carol");
+    assert!(until_refused(&gateway, &forged).await < LIMIT / 2);
+}
+
 /// The bucket for requests without a consumer is for those alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_take_nothing_from_requests_without_one() {
