@@ -324,6 +324,7 @@ impl Event {
                     "event": event,
                     "entries": submitted.entries,
                     "names": submitted.names,
+                    "issuers": submitted.issuers,
                     "taken_back": submitted.withdrawn,
                     "provider": trace.provider.as_ref().map(|provider| &provider.name),
                     "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),

@@ -262,6 +262,11 @@ impl Entry {
 }
 
 impl Validity {
+    /// The issuer of the tokens, shortened for a log line.
+    pub(super) fn issuer_summary(&self) -> String {
+        self.issuer.as_deref().map_or_else(|| "any".to_owned(), log_word)
+    }
+
     /// True if it has expired.
     pub fn has_ended(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)

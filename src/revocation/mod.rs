@@ -82,6 +82,8 @@ pub struct Submitted {
     pub entries: usize,
     /// The names of the first few.
     pub names: Vec<String>,
+    /// Whose tokens each of these names is about: the `iss` of its entry, or `any`.
+    pub issuers: Vec<String>,
     /// The number of withdrawals.
     pub withdrawn: usize,
 }
@@ -389,9 +391,11 @@ impl Revocations {
         let list = self.revoked.as_mut().ok_or(Denial::RevocationUnavailable)?;
         let changes = list.submit(entries, store, now)?;
         let is_withdrawal = |change: &&Change| change.effect != Effect::Add;
+        let named = entries.iter().take(MAX_NAMES);
         Ok(Submitted {
             entries: entries.len(),
-            names: entries.iter().take(MAX_NAMES).map(Entry::summary).collect(),
+            names: named.clone().map(Entry::summary).collect(),
+            issuers: named.map(|entry| entry.validity.issuer_summary()).collect(),
             withdrawn: changes.iter().filter(is_withdrawal).count(),
         })
     }
