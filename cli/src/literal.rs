@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
             self.warn(path, text.to_owned());
         }
         if is_placeholder {
-            let text = "a placeholder in which nobody has put a value";
+            let text = "a placeholder that was not replaced";
             self.warn(path, text.to_owned());
         }
         is_placeholder

@@ -159,7 +159,7 @@ impl fmt::Display for Pasted {
             Self::Base64 => "base64 of a PEM block: decode it once more",
             Self::Bare => "the inside of a PEM block, without its lines BEGIN and END",
             Self::FileName => "the name of a file, which the filter does not read",
-            Self::Placeholder => "a placeholder in which nobody has put a value",
+            Self::Placeholder => "a placeholder that was not replaced",
         })
     }
 }
