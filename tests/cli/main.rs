@@ -13,6 +13,7 @@
 )]
 
 mod around;
+mod beside;
 mod broken;
 mod check;
 mod examples;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Notes, upstreams};
+use super::{Notes, kong_plugins, upstreams};
 use crate::document::step;
 use crate::located::{Located, Step};
 
@@ -17,6 +17,7 @@ pub(super) fn look(trail: &[Step<'_>], located: &Located, notes: &mut Notes) {
             notes.warn(&step(path, "disabled"), text);
         }
     }
+    kong_plugins::look(trail, located, notes);
     for (path, upstream) in upstreams(located) {
         // A URL is refused anyway.
         let is_url = upstream.contains("://") || upstream.starts_with("unix:");

@@ -3,6 +3,7 @@
 
 mod envoy;
 mod kong;
+mod kong_plugins;
 mod kubernetes;
 mod own_clusters;
 
