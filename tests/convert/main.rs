@@ -18,6 +18,7 @@
 mod envoy;
 mod files;
 mod gateway;
+mod headers;
 mod istio;
 mod kong;
 mod kong_dumps;

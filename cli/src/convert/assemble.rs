@@ -1,6 +1,8 @@
 //! The whole configuration, from the parts that a source has.
 
 use gatepass::config::{self, Problems};
+use gatepass::http::is_spelled;
+use gatepass::identity::IdentityHeaders;
 use serde_json::{Map, Value, json};
 
 use super::decisions::Stated;
@@ -13,24 +15,36 @@ pub(super) struct Parts {
     pub(super) issuers: Issuers,
     /// `token`.
     pub(super) token: Map<String, Value>,
-    pub(super) claim_headers: Vec<ClaimHeader>,
+    pub(super) headers: Headers,
     pub(super) rules: Vec<Stated>,
     pub(super) bypass_cors_preflight: bool,
 }
 
-/// A header that services get, and the claim that is in it.
-pub(super) struct ClaimHeader {
+/// The headers that the source writes, so that a client cannot set them.
+pub(super) struct Headers {
+    pub(super) all: Vec<SourceHeader>,
+    /// The setting of the source's proxy that removes a header, with `{}` for its name.
+    pub(super) setting: &'static str,
+}
+
+/// A header that the source writes, and the claim in it: `None` where it is something else,
+/// or nothing any more.
+pub(super) struct SourceHeader {
     pub(super) place: String,
     pub(super) header: String,
-    pub(super) claim: Value,
+    pub(super) claim: Option<Value>,
 }
 
 /// Claims of identity tokens that are there without being copied.
 const OWN_CLAIMS: [&str; 8] = ["iss", "aud", "sub", "exp", "iat", "client_id", "scope", "groups"];
 
+/// A claim that no identity token has: a header with it is never sent, and never as a client
+/// sent it.
+const NO_CLAIM: &str = "removed-by-convert";
+
 /// Puts the parts together. What a header cannot carry is left out, with a note.
 pub(super) fn assemble(parts: Parts, mut notes: Notes) -> Result<Converted, ConvertError> {
-    let Parts { issuers, token, claim_headers, rules, bypass_cors_preflight } = parts;
+    let Parts { issuers, token, headers, rules, bypass_cors_preflight } = parts;
     let simplified = rules.into_iter().map(|rule| {
         let need = issuers.simplified(rule.need.clone(), &rule.place, &mut notes);
         Stated { need, ..rule }
@@ -44,14 +58,14 @@ pub(super) fn assemble(parts: Parts, mut notes: Notes) -> Result<Converted, Conv
     if !token.is_empty() {
         sections.insert("token".to_owned(), Value::Object(token));
     }
-    whole(issuers, sections, claim_headers, rules, notes)
+    whole(issuers, sections, headers, rules, notes)
 }
 
 /// The whole, from issuers, rules with their places, and other sections.
 pub(super) fn whole(
     issuers: Issuers,
     sections: Map<String, Value>,
-    claim_headers: Vec<ClaimHeader>,
+    headers: Headers,
     rules: Vec<(String, Value)>,
     mut notes: Notes,
 ) -> Result<Converted, ConvertError> {
@@ -89,43 +103,92 @@ pub(super) fn whole(
         ("identity_token".to_owned(), identity),
         ("rules".to_owned(), rules.into()),
     ]);
-    let mut configuration = Value::Object(configuration);
-    for header in claim_headers {
-        if let Some(with) = with_header(&configuration, &header) {
-            configuration = with;
-        } else {
-            let ClaimHeader { place, header, claim } = header;
-            let text = format_args!("the header {header} with the claim {claim} cannot be sent");
-            notes.add(&place, text);
-        }
-    }
+    let configuration = with_headers(Value::Object(configuration), headers, &mut notes);
     accepted(&configuration)?;
     Ok(Converted { configuration, rule_places: places, notes: notes.0 })
 }
 
-/// The configuration with one more header, if that is accepted.
-fn with_header(configuration: &Value, added: &ClaimHeader) -> Option<Value> {
-    let mut with = configuration.clone();
-    let mut push = |section: &[&str], value: Value| {
-        let mut place = &mut with;
-        for (position, name) in section.iter().enumerate() {
-            let is_last = position.saturating_add(1) == section.len();
-            let empty = if is_last { json!([]) } else { json!({}) };
-            place = place.as_object_mut()?.entry((*name).to_owned()).or_insert(empty);
+/// The configuration with the headers that it can send. The others are removed from clients'
+/// requests, as the source does: services may still read them.
+fn with_headers(mut configuration: Value, headers: Headers, notes: &mut Notes) -> Value {
+    let mut unsent = Vec::new();
+    for SourceHeader { place, header, claim } in headers.all {
+        match claim.as_ref().map(|claim| with_header(&configuration, &header, claim)) {
+            Some(Some(with)) => configuration = with,
+            Some(None) => {
+                let claim = claim.unwrap_or_default();
+                let text =
+                    format_args!("the header {header} with the claim {claim} cannot be sent");
+                notes.add(&place, text);
+                unsent.push((place, header));
+            }
+            None => unsent.push((place, header)),
         }
-        let list = place.as_array_mut()?;
-        if !list.contains(&value) {
-            list.push(value);
-        }
-        Some(())
-    };
-    let name = added.claim.as_str().unwrap_or_default();
-    if !OWN_CLAIMS.contains(&name) {
-        push(&["identity_token", "claims", "copy"], added.claim.clone())?;
     }
-    let header = json!({ "header": added.header, "claim": added.claim, "format": "text" });
-    push(&["claim_to_headers"], header)?;
+    for (place, header) in unsent {
+        if is_owned(&configuration, &header) {
+            continue;
+        }
+        if let Some(with) = with_claim_header(&configuration, &header, &NO_CLAIM.into()) {
+            configuration = with;
+            let text = format_args!(
+                "is removed from clients' requests, as before: no identity token has the claim \
+                 {NO_CLAIM}"
+            );
+            notes.add_info(&format!("header {header}"), text);
+        } else {
+            let setting = headers.setting.replace("{}", &header);
+            let text = format_args!(
+                "clients can set the header {header} now, which Gatepass cannot remove: add \
+                 {setting}, until no service reads it"
+            );
+            notes.add(&place, text);
+        }
+    }
+    configuration
+}
+
+/// Whether Gatepass removes a client's header already.
+fn is_owned(configuration: &Value, header: &str) -> bool {
+    let is_it = |own: &str| is_spelled(own.as_bytes(), header.as_bytes());
+    let claims = configuration.get("claim_to_headers").and_then(Value::as_array);
+    let mut claims = claims.into_iter().flatten().filter_map(|it| it.get("header")?.as_str());
+    IdentityHeaders::new(Vec::new()).owned().any(|own| is_it(own.as_str()))
+        || ["x-identity-token", "txn-token"].into_iter().any(is_it)
+        || claims.any(is_it)
+}
+
+/// The configuration with one more header and its claim, if that is accepted.
+fn with_header(configuration: &Value, header: &str, claim: &Value) -> Option<Value> {
+    let mut with = configuration.clone();
+    let name = claim.as_str().unwrap_or_default();
+    if !OWN_CLAIMS.contains(&name) {
+        push(&mut with, &["identity_token", "claims", "copy"], claim.clone())?;
+    }
+    with_claim_header(&with, header, claim)
+}
+
+/// The configuration with one more header, if that is accepted.
+fn with_claim_header(configuration: &Value, header: &str, claim: &Value) -> Option<Value> {
+    let mut with = configuration.clone();
+    let header = json!({ "header": header, "claim": claim, "format": "text" });
+    push(&mut with, &["claim_to_headers"], header)?;
     accepted(&with).is_ok().then_some(with)
+}
+
+/// Adds to a list, which may not be there yet, what it does not have.
+fn push(configuration: &mut Value, section: &[&str], value: Value) -> Option<()> {
+    let mut place = configuration;
+    for (position, name) in section.iter().enumerate() {
+        let is_last = position.saturating_add(1) == section.len();
+        let empty = if is_last { json!([]) } else { json!({}) };
+        place = place.as_object_mut()?.entry((*name).to_owned()).or_insert(empty);
+    }
+    let list = place.as_array_mut()?;
+    if !list.contains(&value) {
+        list.push(value);
+    }
+    Some(())
 }
 
 /// Whether the filter takes it, with made-up secrets.

@@ -7,7 +7,7 @@ use gatepass::config::reader::{Document, Node};
 use gatepass::config::{Problems, Variable};
 use serde_json::{Map, Value, json};
 
-use super::assemble::{Parts, assemble};
+use super::assemble::{Headers, Parts, assemble};
 use super::condition::{Conditions, Requests};
 use super::decisions::{self, Clause, Effect};
 use super::envoy::{Tokens, claim_of, claim_path, provider_of, source_of};
@@ -97,8 +97,9 @@ fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, 
     let clauses = clauses(authorization, &place, &base, &mut issuers, notes)?;
     let rules = decisions::policy(clauses, notes);
     let token = tokens.sources(notes);
-    let claim_headers = tokens.claim_headers;
-    Some(Ok(Parts { issuers, token, claim_headers, rules, bypass_cors_preflight: false }))
+    let setting = "a filter RequestHeaderModifier with remove: [{}] to the HTTPRoutes";
+    let headers = Headers { all: tokens.headers, setting };
+    Some(Ok(Parts { issuers, token, headers, rules, bypass_cors_preflight: false }))
 }
 
 type JwtProvider = (String, Value, Result<Keys, String>);

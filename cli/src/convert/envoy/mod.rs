@@ -13,7 +13,7 @@ use gatepass::config::{Problems, Variable};
 use serde_json::Value;
 
 pub(super) use self::provider::Tokens;
-use super::assemble::{Parts, assemble};
+use super::assemble::{Headers, Parts, assemble};
 use super::decisions::{Stated, first_match};
 use super::issuers::Issuers;
 use super::matching::Match;
@@ -246,7 +246,10 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
     }
     let rules = first_match(&stated, &default, notes);
     Some(Parts {
-        claim_headers: tokens.claim_headers,
+        headers: Headers {
+            all: tokens.headers,
+            setting: "request_headers_to_remove: [{}] to the virtual host",
+        },
         issuers,
         token,
         rules,

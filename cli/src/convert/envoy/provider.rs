@@ -5,7 +5,7 @@ use gatepass::token::MAX_CLOCK_SKEW_SECONDS;
 use serde_json::{Map, Value, json};
 
 use crate::convert::Notes;
-use crate::convert::assemble::ClaimHeader;
+use crate::convert::assemble::SourceHeader;
 use crate::convert::issuers::{Issuer, Issuers, Keys, algorithms, inline_keys};
 use crate::convert::url::Url;
 
@@ -19,7 +19,8 @@ pub(in crate::convert) struct Provider {
     options: Map<String, Value>,
     forward: bool,
     sources: Sources,
-    claim_headers: Vec<(String, Value)>,
+    /// The headers that it writes, and the claims in them.
+    headers: Vec<(String, Option<Value>)>,
     /// Notes on the fields that are not supported.
     others: Vec<String>,
 }
@@ -33,10 +34,12 @@ struct Sources {
 }
 
 /// Fields that are not supported, with what takes their place, if that needs to be said.
-const OTHERS: [(&str, &str); 7] = [
-    ("forward_payload_header", "services verify the identity token"),
+const OTHERS: [(&str, &str); 6] = [
     ("pad_forward_payload_header", ""),
-    ("payload_in_metadata", "other filters do not see the claims"),
+    (
+        "payload_in_metadata",
+        "other filters do not see the claims, and what they deny by them passes",
+    ),
     ("normalize_payload_in_metadata", ""),
     ("header_in_metadata", "other filters do not see the token's header"),
     ("failed_status_in_metadata", "the log has the code"),
@@ -53,8 +56,8 @@ pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
     let forward = fields.or("forward", false, Node::flag);
     let skew = fields.optional("clock_skew_seconds", |node| node.integer(0..=u32::MAX));
     fields.ignored("jwt_cache_config");
-    let claim_headers = fields.or("claim_to_headers", Vec::new(), |node| node.list(claim_header));
     let mut others = Vec::new();
+    let headers = headers(&mut fields, &mut others);
     for (name, instead) in OTHERS {
         let says = |node: Node<'_>| {
             !matches!(node.value(), Value::Bool(false)) && node.value().as_str() != Some("")
@@ -93,9 +96,27 @@ pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
         options,
         forward: forward?,
         sources: sources?,
-        claim_headers: claim_headers?,
+        headers: headers?,
         others,
     })
+}
+
+/// The headers that it writes, and the claims in them.
+fn headers(
+    fields: &mut Fields<'_>,
+    others: &mut Vec<String>,
+) -> Option<Vec<(String, Option<Value>)>> {
+    let headers = fields.or("claim_to_headers", Vec::new(), |node| node.list(claim_header));
+    let payload = fields.optional("forward_payload_header", |node| {
+        node.value().as_str().map(str::to_ascii_lowercase).or_else(|| node.reject("a header"))
+    });
+    let (mut headers, payload) = (headers?, payload?.filter(|header| !header.is_empty()));
+    if let Some(header) = payload {
+        let text = "forward_payload_header is not supported: services verify the identity token";
+        others.push(text.to_owned());
+        headers.push((header, None));
+    }
+    Some(headers)
 }
 
 /// A duration, as text or in its parts, in whole seconds.
@@ -124,12 +145,12 @@ pub(in crate::convert) fn millis(node: &Node<'_>) -> Option<u64> {
     }
 }
 
-fn claim_header(node: &Node<'_>) -> Option<(String, Value)> {
+fn claim_header(node: &Node<'_>) -> Option<(String, Option<Value>)> {
     let mut fields = node.fields()?;
     let header = fields.required("header_name", "a header", Node::text);
     let claim = fields.required("claim_name", "a claim", Node::text);
     fields.finish()?;
-    Some((header?.to_ascii_lowercase(), Value::from(claim?)))
+    Some((header?.to_ascii_lowercase(), Some(Value::from(claim?))))
 }
 
 /// A claim whose name is taken as it stands.
@@ -254,7 +275,7 @@ pub(in crate::convert) struct Tokens {
     sources: Option<Sources>,
     forward: Option<bool>,
     differs: bool,
-    pub(in crate::convert) claim_headers: Vec<ClaimHeader>,
+    pub(in crate::convert) headers: Vec<SourceHeader>,
 }
 
 impl Tokens {
@@ -286,9 +307,11 @@ impl Tokens {
             for text in provider.others {
                 notes.add(&place, text);
             }
-            for (header, claim) in provider.claim_headers {
-                self.claim_headers.push(ClaimHeader { place: place.clone(), header, claim });
-            }
+        }
+        // The headers of one that is left out were closed to clients, too.
+        for (header, claim) in provider.headers {
+            let claim = claim.filter(|_| keys.is_ok());
+            self.headers.push(SourceHeader { place: place.clone(), header, claim });
         }
         let audiences = (!audiences.is_empty()).then(|| audiences.into_iter().collect());
         let name = name.to_owned();

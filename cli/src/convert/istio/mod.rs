@@ -12,7 +12,7 @@ use gatepass::config::reader::Document;
 use gatepass::config::{Problems, Variable};
 use serde_json::Value;
 
-use super::assemble::{Parts, assemble};
+use super::assemble::{Headers, Parts, assemble};
 use super::decisions::{self, Clause, Effect};
 use super::envoy::Tokens;
 use super::issuers::Issuers;
@@ -69,8 +69,9 @@ pub(super) fn from_manifests(
     about_hosts(&clauses, &mut notes);
     let rules = decisions::policy(clauses, &mut notes);
     let token = tokens.sources(&mut notes);
-    let claim_headers = tokens.claim_headers;
-    let parts = Parts { issuers, token, claim_headers, rules, bypass_cors_preflight: false };
+    let setting = "headers: {request: {remove: [{}]}} to the routes of the VirtualService";
+    let headers = Headers { all: tokens.headers, setting };
+    let parts = Parts { issuers, token, headers, rules, bypass_cors_preflight: false };
     assemble(parts, notes)
 }
 

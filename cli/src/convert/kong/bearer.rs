@@ -8,7 +8,7 @@ use super::applied::Applied;
 use super::entities::{Kong, Route};
 use super::issuer::{IssuerPlugin, Mapping};
 use crate::convert::Notes;
-use crate::convert::assemble::ClaimHeader;
+use crate::convert::assemble::SourceHeader;
 use crate::convert::condition::any_of;
 use crate::convert::issuers::{Issuer, Issuers};
 use crate::convert::need::{Access, Need};
@@ -23,7 +23,7 @@ pub(super) struct Bearer {
     pub(super) sources: Map<String, Value>,
     pub(super) mapping: Option<Mapping>,
     pub(super) groups_claim: Option<Value>,
-    pub(super) headers: Vec<ClaimHeader>,
+    pub(super) headers: Vec<SourceHeader>,
 }
 
 /// Reads them; `None` if there are none.
@@ -103,7 +103,7 @@ impl Bearer {
         }
         for (header, claim) in &plugin.headers {
             let (header, claim) = (header.to_ascii_lowercase(), claim.clone());
-            self.headers.push(ClaimHeader { place: place.to_owned(), header, claim });
+            self.headers.push(SourceHeader { place: place.to_owned(), header, claim });
         }
         let token = any_of(tokens).into_iter().next().unwrap_or(Need::Nobody);
         if !closed.is_empty() { Need::Nobody } else { token.and(&plugin.need) }

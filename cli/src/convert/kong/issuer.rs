@@ -31,8 +31,8 @@ pub(super) struct IssuerPlugin {
     pub(super) consumer: Option<Mapping>,
     /// The claim with groups for acl.
     pub(super) groups_claim: Option<Value>,
-    /// Headers and the claims in them.
-    pub(super) headers: Vec<(String, Value)>,
+    /// The headers that it writes, and the claims in them.
+    pub(super) headers: Vec<(String, Option<Value>)>,
     /// Why nobody passes.
     pub(super) closed: Vec<String>,
     /// What else is different.
@@ -169,6 +169,19 @@ impl IssuerPlugin {
         let by = by.unwrap_or_else(default);
         let claim = Value::from(claim_path(&names));
         self.consumer = Some(Mapping { claim, by, is_optional });
+    }
+
+    /// The headers in which it puts other things than claims; the access token stays in its own.
+    pub(super) fn writes(&mut self, options: &mut Options<'_>, names: &[&'static str]) {
+        for name in names {
+            let Some(text) = options.text(name) else { continue };
+            let header = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
+            if !["", "authorization"].contains(&header.as_str()) {
+                let text = format!("{name} is not supported: services verify the identity token");
+                self.notes.push(text);
+                self.headers.push((header, None));
+            }
+        }
     }
 
     pub(super) fn skew(&mut self, leeway: u64) {

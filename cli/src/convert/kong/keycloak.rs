@@ -103,6 +103,14 @@ fn pattern(text: &str) -> Option<String> {
     Some(plain)
 }
 
+/// Options of jwt-signer with headers for services.
+const UPSTREAM: [&str; 4] = [
+    "access_token_upstream_header",
+    "channel_token_upstream_header",
+    "original_access_token_upstream_header",
+    "original_channel_token_upstream_header",
+];
+
 pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
     let mut plugin = IssuerPlugin::new();
     let uri = options.text("access_token_jwks_uri");
@@ -125,12 +133,12 @@ pub(super) fn jwt_signer(mut options: Options<'_>) -> IssuerPlugin {
     let mapping =
         (options.texts("access_token_consumer_claim"), options.texts("access_token_consumer_by"));
     plugin.maps(mapping.0, mapping.1, false);
-    let leeway = options.number("access_token_leeway");
-    plugin.skew(leeway);
+    plugin.skew(options.number("access_token_leeway"));
     let header = options.text("access_token_request_header").map(|it| it.to_ascii_lowercase());
     if header.is_some_and(|it| it != "authorization" && it != "authorization:bearer") {
         plugin.closed.push("its access_token_request_header is another one".to_owned());
     }
+    plugin.writes(&mut options, &UPSTREAM);
     // That of the token that it signs.
     let _ = options.text("access_token_issuer");
     let harmless = [

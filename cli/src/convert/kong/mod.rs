@@ -35,7 +35,7 @@ use self::applied::Applied;
 use self::bearer::Bearer;
 use self::entities::Kong;
 use self::plugins::Jwt;
-use super::assemble::whole;
+use super::assemble::{Headers, whole};
 use super::need::{Access, Need};
 use super::{ConvertError, Converted, ISSUER, Notes};
 
@@ -163,7 +163,9 @@ fn of_issuers(
         ("bypass_cors_preflight".to_owned(), json!(false)),
     ]);
     sections.extend(bearer.consumers(entries).map(|it| ("consumers".to_owned(), it)));
-    whole(bearer.issuers, sections, bearer.headers, rules, notes)
+    let setting = "a plugin request-transformer with config: {remove: {headers: [{}]}}";
+    let headers = Headers { all: bearer.headers, setting };
+    whole(bearer.issuers, sections, headers, rules, notes)
 }
 
 /// The anonymous consumer.

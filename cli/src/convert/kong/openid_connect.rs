@@ -57,6 +57,20 @@ const OF_OPENID_CONNECT: [&str; 46] = [
     "userinfo_",
 ];
 
+/// Options with headers for services.
+const UPSTREAM: [&str; 10] = [
+    "upstream_access_token_header",
+    "upstream_access_token_jwk_header",
+    "upstream_id_token_header",
+    "upstream_id_token_jwk_header",
+    "upstream_introspection_header",
+    "upstream_introspection_jwt_header",
+    "upstream_refresh_token_header",
+    "upstream_session_id_header",
+    "upstream_user_info_header",
+    "upstream_user_info_jwt_header",
+];
+
 pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
     let mut plugin = IssuerPlugin::new();
     let issuer = options.text("issuer").unwrap_or_default();
@@ -98,7 +112,8 @@ pub(super) fn read(mut options: Options<'_>) -> IssuerPlugin {
     let (claims, names) =
         (options.texts("upstream_headers_claims"), options.texts("upstream_headers_names"));
     let pairs = names.unwrap_or_default().into_iter().zip(claims.unwrap_or_default());
-    plugin.headers = pairs.map(|(name, claim)| (name, Value::from(claim))).collect();
+    plugin.headers = pairs.map(|(name, claim)| (name, Some(Value::from(claim)))).collect();
+    plugin.writes(&mut options, &UPSTREAM);
     let leeway = options.number("leeway");
     plugin.skew(leeway);
     if options.text("anonymous").is_some() {
