@@ -362,9 +362,10 @@ pub struct Convert {
 }
 
 /// What is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ConvertTo {
     /// The configuration alone
+    #[default]
     Configuration,
     /// A declarative configuration of Kong with the plugin for all routes
     KongPlugin,

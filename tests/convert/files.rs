@@ -329,7 +329,9 @@ spec:
         made.configuration["providers"]["bar.example"]["discovery"],
         json!({"service": "bar-example", "path": "/.well-known/openid-configuration"})
     );
-    let selected = |only: &str| convert(text, &Selection { only: vec![only.to_owned()] });
+    let selected = |only: &str| {
+        convert(text, &Selection { only: vec![only.to_owned()], ..Selection::default() })
+    };
     assert!(selected("foo/httpbin").is_ok());
     assert!(selected("other").is_err());
 }

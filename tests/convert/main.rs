@@ -15,6 +15,7 @@
     clippy::unwrap_used
 )]
 
+mod beside;
 mod envoy;
 mod files;
 mod gateway;

@@ -136,11 +136,21 @@ fn what_it_comes_to() {
     assert_eq!(
         notes(&converted),
         [
-            "route health: has no jwt plugin: its requests pass without a token, as before",
-            "route blog: has no jwt plugin: its requests pass without a token, as before",
+            "route health: has no jwt plugin: its requests pass without a token at /health and \
+             below it, as before; those for paths that only begin so, such as /health-x, must \
+             meet the other rules",
+            "route blog: has no jwt plugin: its requests pass without a token at /blog and below \
+             it, as before; those for paths that only begin so, such as /blog-x, must meet the \
+             other rules",
             "limits.case_sensitive_paths: paths that in another case are another route's are 400, \
              where Kong takes them for route orders, route reports; set it to true where all \
              services tell upper from lower case",
+            "service shop: when Gatepass is added, remove its plugin jwt: beside it, what it \
+             accepts may be rejected",
+            "route admin: when Gatepass is added, remove its plugin acl: beside it, what it \
+             accepts may be rejected",
+            "route reports: when Gatepass is added, remove its plugin acl: beside it, what it \
+             accepts may be rejected",
             "identity_token: is new: choose issuer and audiences, and put a signing key in \
              GATEPASS_SIGNING_KEY",
         ]

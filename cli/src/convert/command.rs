@@ -15,7 +15,7 @@ use crate::{Ending, Output, system};
 pub fn run(arguments: &Convert) -> Result<Output, Failure> {
     let file = &arguments.file;
     let text = system::read(file)?;
-    let selection = Selection { only: arguments.only.clone() };
+    let selection = Selection { only: arguments.only.clone(), to: arguments.to };
     let converted = match convert(&text, &selection) {
         Ok(converted) => converted,
         Err(ConvertError::NotYaml(cause)) => {

@@ -27,6 +27,7 @@ use serde_json::Value;
 
 pub use self::selection::Selection;
 pub use self::source::convert;
+pub use crate::arguments::ConvertTo;
 
 /// Converts the declarative configuration of Kong.
 pub use self::kong::from_kong;

@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 
-/// What is chosen of a file, where there are several of something.
+use crate::arguments::ConvertTo;
+
+/// What is chosen of a file, where there are several of something, and what it is for.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Names: of manifests also with their namespace, as `shop/orders`.
     pub only: Vec<String>,
+    /// What is written: of Kong's other plugins, it depends on the host what they see.
+    pub to: ConvertTo,
 }
 
 impl Selection {

@@ -35,7 +35,7 @@ fn of_documents(documents: Vec<Value>, selection: &Selection) -> Result<Converte
     if documents.iter().any(has_format) {
         return match <[Value; 1]>::try_from(documents) {
             Ok([document]) => {
-                let converted = kong::from_value(document)?;
+                let converted = kong::from_value(document, selection.to)?;
                 accepted(&converted.configuration).map(|()| converted)
             }
             Err(_) => Err(ConvertError::NotYaml("more than one document".to_owned())),

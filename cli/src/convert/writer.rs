@@ -185,6 +185,37 @@ fn line(text: &str) -> String {
     Escaped(text).to_string().replace('\n', "\\n")
 }
 
+/// A value on one line, with spaces where a line may be broken.
+pub(super) fn flow(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(members) => {
+            let members = ordered(members);
+            let members = members.iter().map(|(name, it)| {
+                let name = if is_word(name) { (*name).clone() } else { json_text(name) };
+                format!("{name}: {}", flow(it))
+            });
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) if is_word(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn json_text(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Whether a text needs no quotes, also between brackets.
+fn is_word(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_-.".contains(c);
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(is_plain)
+        && is_plain_text(text)
+}
+
 fn ordered(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
     let rank = |name: &str| ORDER.iter().position(|it| *it == name).unwrap_or(ORDER.len());
     let mut members: Vec<_> = members.iter().collect();

@@ -36,7 +36,9 @@ pub(super) fn entries(
             continue;
         }
         if consumer.id().is_none() {
-            notes.add(&place, "has no id, so X-Consumer-ID is not sent for it");
+            let text = "has no id, so X-Consumer-ID is not sent for it: Kong made one up, which its \
+                        Admin API has at /consumers";
+            notes.add(&place, text);
         }
         if consumer.username().is_none() && consumer.custom_id.is_none() {
             notes.add(&place, "is left out: it has neither username nor custom_id");
@@ -193,7 +195,8 @@ fn credential(secret: &Value, is_base64: bool, place: &str, notes: &mut Notes) -
         Some((_, Some(variable))) => drop(credential.insert(field.to_owned(), variable)),
         Some((value, None)) if value.trim_start().starts_with("{vault:") => {
             return leave_out(
-                "its value is in a vault that the filter cannot read; use {env: NAME}",
+                "its value is in a vault, which convert does not read: write {env: NAME}, or for \
+                 Gatepass's plugin {vault: REFERENCE}",
             );
         }
         Some((value, None)) if !is_secret(value) => {

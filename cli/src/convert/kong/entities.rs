@@ -82,6 +82,14 @@ pub(super) struct Consumer {
     pub(super) others: Vec<String>,
 }
 
+impl Service {
+    /// `service shop`, for notes.
+    pub(super) fn place(&self) -> String {
+        let called = self.names.name.as_deref().or(self.names.id.as_deref());
+        format!("service {}", called.unwrap_or("without a name"))
+    }
+}
+
 impl Consumer {
     pub(super) fn id(&self) -> Option<&str> {
         self.names.id.as_deref()

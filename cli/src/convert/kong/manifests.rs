@@ -74,7 +74,7 @@ fn with_routes(
     value.insert("consumers".to_owned(), consumers.into());
     let mut kong = read(&Value::Object(value), &cluster.places())?;
     cluster.mark(&mut kong, &mut notes);
-    let converted = convert(&kong, notes)?;
+    let converted = convert(&kong, selection.to, notes)?;
     accepted(&converted.configuration)?;
     Ok(converted)
 }

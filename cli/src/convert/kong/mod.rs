@@ -7,6 +7,7 @@
 mod annotations;
 mod applied;
 mod bearer;
+mod beside;
 pub(super) mod cluster;
 mod consumers;
 mod controller;
@@ -38,17 +39,18 @@ use self::plugins::Jwt;
 use super::assemble::{Headers, whole};
 use super::need::{Access, Need};
 use super::{ConvertError, Converted, ISSUER, Notes};
+use crate::arguments::ConvertTo;
 
 /// The name of the provider in the configuration.
 const PROVIDER: &str = "kong";
 
 /// Converts the declarative configuration of Kong (`_format_version` 1.1, 2.1 and 3.0).
 pub fn from_kong(text: &str) -> Result<Converted, ConvertError> {
-    from_value(file::parse(text).map_err(ConvertError::NotYaml)?)
+    from_value(file::parse(text).map_err(ConvertError::NotYaml)?, ConvertTo::Configuration)
 }
 
 /// As [`from_kong`], of what a text says.
-pub(super) fn from_value(mut value: Value) -> Result<Converted, ConvertError> {
+pub(super) fn from_value(mut value: Value, to: ConvertTo) -> Result<Converted, ConvertError> {
     let version = match value.get("_format_version") {
         Some(Value::String(version)) => version.clone(),
         Some(Value::Number(version)) => version.to_string(),
@@ -67,12 +69,12 @@ pub(super) fn from_value(mut value: Value) -> Result<Converted, ConvertError> {
     let kong = entities::read(&document.root(&value));
     problems.extend(document.into_problems());
     match kong {
-        Some(kong) if problems.is_empty() => convert(&kong, Notes::default()),
+        Some(kong) if problems.is_empty() => convert(&kong, to, Notes::default()),
         _ => Err(ConvertError::NotUnderstood(Problems(problems))),
     }
 }
 
-fn convert(kong: &Kong, mut notes: Notes) -> Result<Converted, ConvertError> {
+fn convert(kong: &Kong, to: ConvertTo, mut notes: Notes) -> Result<Converted, ConvertError> {
     let routes = routes::in_use(kong, &mut notes);
     let plugins = routes.iter().filter_map(|(position, route)| {
         Applied::to(kong, *position, route).jwt.map(|jwt| (route.place.as_str(), jwt))
@@ -80,7 +82,7 @@ fn convert(kong: &Kong, mut notes: Notes) -> Result<Converted, ConvertError> {
     let plugins: Vec<_> = plugins.collect();
     let Some((_, first)) = plugins.first() else {
         let bearer = bearer::read(kong, &routes, &mut notes).ok_or(ConvertError::NoPlugin)?;
-        return of_issuers(kong, &routes, bearer, notes);
+        return of_issuers(kong, &routes, bearer, to, notes);
     };
     let entries = consumers::entries(kong, first.lookup.secret_is_base64, &mut notes)?;
     if !entries.iter().any(|entry| entry.get("jwt_secrets").is_some()) {
@@ -90,14 +92,15 @@ fn convert(kong: &Kong, mut notes: Notes) -> Result<Converted, ConvertError> {
     let lookup = Some(&first.lookup);
     let tokens = Some([(PROVIDER.to_owned(), None)].into());
     let valid = &Access { tokens, ..Access::default() };
-    let common = routes::Common { lookup, anonymous: anonymous.as_ref(), bearer: None, valid };
+    let common = routes::Common { lookup, anonymous: anonymous.as_ref(), bearer: None, valid, to };
     let needs = routes::needs(kong, &routes, &common, &mut notes);
-    let provider = provider(&plugins, &needs, &mut notes);
+    let provider = provider(&plugins, &needs.all, &mut notes);
     let (rule_places, rules): (Vec<_>, Vec<_>) =
         routes::rules(&routes, &needs, valid, &mut notes).into_iter().unzip();
     for field in &kong.others {
         notes.add("the file", format_args!("its {field} stay in Kong"));
     }
+    beside::to_remove(kong, &mut notes);
     let mut consumers = json!({ "entries": entries });
     if let (Some(anonymous), Value::Object(members)) = (&anonymous, &mut consumers) {
         members.insert("anonymous".into(), anonymous.username.as_str().into());
@@ -137,15 +140,17 @@ fn of_issuers(
     kong: &Kong,
     routes: &[(usize, &entities::Route)],
     bearer: Bearer,
+    to: ConvertTo,
     mut notes: Notes,
 ) -> Result<Converted, ConvertError> {
     let valid = &Access::default();
-    let common = routes::Common { lookup: None, anonymous: None, bearer: Some(&bearer), valid };
+    let common = routes::Common { lookup: None, anonymous: None, bearer: Some(&bearer), valid, to };
     let needs = routes::needs(kong, routes, &common, &mut notes);
     let rules = routes::rules(routes, &needs, valid, &mut notes);
     for field in &kong.others {
         notes.add("the file", format_args!("its {field} stay in Kong"));
     }
+    beside::to_remove(kong, &mut notes);
     let mut entries = Vec::new();
     if let Some(mapping) = &bearer.mapping {
         entries = consumers::mapped(kong, mapping, &bearer.issuers, &mut notes)?;
@@ -224,7 +229,9 @@ fn provider(plugins: &[(&str, &Jwt)], needs: &[Need], notes: &mut Notes) -> Map<
             access.groups_any.is_some() || !access.groups_none.is_empty()
         };
         if needs.iter().any(asks_more) {
-            notes.add(place, "run_on_preflight is true: acl refuses preflights in Kong");
+            let text = "run_on_preflight false is not carried over: in Kong acl refuses the \
+                        preflight that jwt lets pass; here it needs a token";
+            notes.add(place, text);
         } else {
             provider.insert("run_on_preflight".to_owned(), json!(false));
             notes.add(place, "run_on_preflight false: of OPTIONS only CORS preflights pass");

@@ -103,6 +103,13 @@ pub(super) fn is_harmless(name: &str) -> bool {
     HARMLESS.contains(&name)
 }
 
+/// Whether a plugin looks at the consumer. One of the others has no use for it.
+pub(super) fn asks_consumers(name: &str) -> bool {
+    const OTHERS: [&str; 6] =
+        ["acme", "correlation-id", "cors", "grpc-gateway", "grpc-web", "request-size-limiting"];
+    !OTHERS.contains(&name)
+}
+
 /// Reads the `config` of a plugin, if it is one that is carried over.
 pub(super) fn read(name: &str, config: Option<&Node<'_>>) -> Option<Settings> {
     match (name, config) {

@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use super::Anonymous;
 use super::applied::Applied;
 use super::bearer::Bearer;
+use super::beside;
 use super::entities::{Kong, Route};
 use super::issuer::IssuerPlugin;
 use super::joined;
-use super::plugins::{Jwt, Lookup, is_harmless};
+use super::plugins::{Jwt, Lookup, asks_consumers, is_harmless};
 use super::router::Entry;
+use crate::arguments::ConvertTo;
 use crate::convert::Notes;
 use crate::convert::need::{Access, Claim, Missing, Need};
 
@@ -30,6 +32,17 @@ pub(super) struct Common<'k> {
     pub(super) bearer: Option<&'k Bearer>,
     /// What a valid token is.
     pub(super) valid: &'k Access,
+    /// What is written.
+    pub(super) to: ConvertTo,
+}
+
+/// The requirements of each route.
+pub(super) struct Needs<'k> {
+    pub(super) all: Vec<Need>,
+    /// Those without the plugins that may refuse requests and are not carried over.
+    without: Vec<Need>,
+    /// The names of these.
+    closing: Vec<Vec<&'k str>>,
 }
 
 /// The routes of which Kong's router knows, with their plugins.
@@ -52,27 +65,31 @@ pub(super) fn in_use<'k>(kong: &'k Kong, notes: &mut Notes) -> Vec<(usize, &'k R
 }
 
 /// The requirements of each route.
-pub(super) fn needs(
-    kong: &Kong,
-    routes: &[(usize, &Route)],
+pub(super) fn needs<'k>(
+    kong: &'k Kong,
+    routes: &[(usize, &'k Route)],
     common: &Common<'_>,
     notes: &mut Notes,
-) -> Vec<Need> {
-    let need = |(position, route): &(usize, &Route)| {
+) -> Needs<'k> {
+    let mut needs = Needs { all: Vec::new(), without: Vec::new(), closing: Vec::new() };
+    for (position, route) in routes {
         let applied = Applied::to(kong, *position, route);
-        let mut need = of_plugins(applied, &route.place, common, notes);
+        let own = of_plugins(applied, &route.place, common, notes);
+        let mut closing = Vec::new();
         for plugin in Applied::others(kong, *position, route) {
             let name = &plugin.name;
             if plugin.scope.consumer.is_none() && !is_harmless(name) {
-                need = Need::Nobody;
+                closing.push(name.as_str());
                 let text = "may refuse requests, and is not carried over: nobody passes, until \
-                            you write what stands for it";
+                            you decide what stands for it";
                 notes.add(&route.place, format_args!("{name} {text}"));
-            } else if applied.jwt.is_some() || applied.issuer.is_some() {
-                notes.add(
-                    &format!("plugin {name}"),
-                    "runs before the filter: it sees no consumer where the filter finds one",
-                );
+            } else if common.to == ConvertTo::Configuration
+                && asks_consumers(name)
+                && (applied.jwt.is_some() || applied.issuer.is_some())
+            {
+                let text = "runs before the filter and sees no consumer there; beside Gatepass's \
+                            plugin it sees it";
+                notes.add(&format!("plugin {name}"), text);
             }
         }
         for plugin in kong.plugins.iter().filter(|plugin| !plugin.is_enabled) {
@@ -83,9 +100,13 @@ pub(super) fn needs(
         }
         about_protocols(route, notes);
         // The notes say why.
-        if route.controller.as_ref().is_some_and(|it| it.is_closed) { Need::Nobody } else { need }
-    };
-    routes.iter().map(need).collect()
+        let is_closed = route.controller.as_ref().is_some_and(|it| it.is_closed);
+        let own = if is_closed { Need::Nobody } else { own };
+        needs.all.push(if closing.is_empty() { own.clone() } else { Need::Nobody });
+        needs.without.push(own);
+        needs.closing.push(closing);
+    }
+    needs
 }
 
 fn about_protocols(route: &Route, notes: &mut Notes) {
@@ -94,7 +115,7 @@ fn about_protocols(route: &Route, notes: &mut Notes) {
         let protocols = route.protocols.join(", ");
         notes.add(
             &route.place,
-            format_args!("is for {protocols} only: the filter does not ask how a request came"),
+            format_args!("is for {protocols} only: Gatepass does not ask how a request came"),
         );
     }
 }
@@ -111,10 +132,16 @@ fn of_plugins(applied: Applied<'_>, place: &str, common: &Common<'_>, notes: &mu
         return Need::Nobody;
     };
     if Some(&jwt.lookup) != common.lookup {
+        let own = match common.to {
+            ConvertTo::Configuration => "filter chain, or a plugin,",
+            ConvertTo::KongPlugin => "plugin",
+        };
         notes.add(
             place,
-            "its jwt plugin finds tokens or keys in another way than the first one, whose is \
-             taken: nobody passes; give it a filter chain of its own",
+            format_args!(
+                "its jwt plugin finds tokens or keys in another way than the first one, whose is \
+                 taken: nobody passes; give it a {own} of its own"
+            ),
         );
         return Need::Nobody;
     }
@@ -213,6 +240,18 @@ fn takes_anonymous(
 
 /// The rules with their places, in the order of Kong's router.
 pub(super) fn rules(
+    routes: &[(usize, &Route)],
+    needs: &Needs<'_>,
+    valid: &Access,
+    notes: &mut Notes,
+) -> Vec<(String, Value)> {
+    let rules = rules_of(routes, &needs.all, valid, notes);
+    let without = rules_of(routes, &needs.without, valid, &mut Notes::default());
+    beside::without_closing(routes, &needs.closing, &rules, &without, notes);
+    rules
+}
+
+fn rules_of(
     routes: &[(usize, &Route)],
     needs: &[Need],
     valid: &Access,
@@ -317,10 +356,7 @@ fn is_canonical(path: &str) -> bool {
 fn about(entry: &Entry<'_>, shared: &[&Entry<'_>], need: &Need, notes: &mut Notes) {
     let place = &entry.route.place;
     match (&entry.need, need) {
-        (Need::Open, Need::Open) => {
-            notes
-                .add_info(place, "has no jwt plugin: its requests pass without a token, as before");
-        }
+        (Need::Open, Need::Open) => about_open(entry, notes),
         (Need::Open, _) => notes.add(
             place,
             format_args!(
@@ -335,6 +371,22 @@ fn about(entry: &Entry<'_>, shared: &[&Entry<'_>], need: &Need, notes: &mut Note
             format_args!("may share requests with {}: {}", places(shared), asked(need)),
         ),
         _ => {}
+    }
+}
+
+/// Kong takes a path for all that begin with its text, and this rule for those below it.
+fn about_open(entry: &Entry<'_>, notes: &mut Notes) {
+    let place = &entry.route.place;
+    let text = "has no jwt plugin: its requests pass without a token";
+    match entry.matching.as_ref().and_then(|it| it.get("path_prefix")?.as_str()) {
+        Some(path) if !path.ends_with('/') => notes.add(
+            place,
+            format_args!(
+                "{text} at {path} and below it, as before; those for paths that only begin so, such \
+                 as {path}-x, must meet the other rules"
+            ),
+        ),
+        _ => notes.add_info(place, format_args!("{text}, as before")),
     }
 }
 
