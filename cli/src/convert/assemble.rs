@@ -92,8 +92,16 @@ pub(super) fn whole(
     );
     if let (true, Value::Object(identity)) = (are_several, &mut identity) {
         identity.insert("subject".to_owned(), json!("{provider}:{sub}"));
-        let text = "subject is {provider}:{sub}, since two issuers may have the same users' names";
-        notes.add_info("identity_token", text);
+        let text = "subject is {provider}:{sub}, since two issuers may have the same users' names. \
+                    So each user has another sub, X-Consumer-Custom-ID and header with sub than \
+                    before (alice is PROVIDER:alice): services that keep data by it must know both. \
+                    Write {sub} if no two users of these issuers have one sub";
+        let is_sub = |it: &SourceHeader| it.claim.as_ref().is_some_and(|claim| claim == "sub");
+        if headers.all.iter().any(is_sub) {
+            notes.add("identity_token", text);
+        } else {
+            notes.add_info("identity_token", text);
+        }
     }
     let (places, rules): (Vec<_>, Vec<_>) = rules.into_iter().unzip();
     let mut configuration = sections;

@@ -61,6 +61,8 @@ impl Path {
     /// Whether this set contains all paths of `other`.
     fn covers(&self, other: &Self) -> bool {
         match self {
+            // As a rule has it: every path begins with a slash.
+            _ if self.field().is_none() => true,
             Self::Any => true,
             Self::Beginning(text) => other.start().starts_with(text.as_str()),
             Self::Below(text) => {
@@ -305,6 +307,9 @@ mod tests {
     fn paths_to_each_other() {
         for (one, two, covers, meets) in [
             ("any", "=/a", true, true),
+            ("~/", "any", true, true),
+            (">/", "any", true, true),
+            ("~/a", "any", false, true),
             ("~/a", "=/ab", true, true),
             ("~/a", ">/a", true, true),
             (">/a", "~/a", false, true),

@@ -3,10 +3,12 @@
 //! Its rules are tried in their order, and the first that matches decides; what none
 //! matches passes without a token (config.proto of the filter, RequirementRule).
 
+mod authz;
 mod matcher;
 mod provider;
 mod regex;
 mod requirement;
+mod routes;
 
 use gatepass::config::reader::{Document, Node};
 use gatepass::config::{Problems, Variable};
@@ -50,13 +52,14 @@ pub(super) fn from_documents(
     let Some(Found { filter, .. }) = found.pop() else { return Err(ConvertError::Unknown) };
     let mut notes = Notes::default();
     for document in &documents {
-        of_routes(document, "$", &mut notes)?;
+        routes::look(document, &mut notes)?;
     }
     if !documents.iter().any(normalizes) {
         let text = "percent-encoded letters in paths count as the letters, as in Envoy with \
                     normalize_path";
         notes.add_info("the file", text);
     }
+    authz::look(&documents, &filter, &mut notes);
     let nothing = |_: &str| Variable::Unset;
     let document = Document::new(&nothing);
     let parts = read(&document.root(&filter), &mut notes);
@@ -130,39 +133,6 @@ fn file(text: &Value) -> Value {
         Some(Ok([document])) => document,
         Some(Err(documents)) => documents.into(),
         None => text.clone(),
-    }
-}
-
-/// What routes say of the filter. A requirement of a route counts instead of the rules.
-fn of_routes(value: &Value, path: &str, notes: &mut Notes) -> Result<(), ConvertError> {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                // The name of a filter is free, and the type of its configuration is not.
-                let is_of_a_filter =
-                    path.contains("er_filter_config") || path.contains("erFilterConfig");
-                let path = crate::document::step(path, name);
-                let text = if is_of_a_filter { member.to_string() } else { String::new() };
-                let is_of_type = text.contains("jwt_authn") && text.contains("PerRouteConfig");
-                if is_of_a_filter && (name.contains("jwt_authn") || is_of_type) {
-                    if text.contains("requirement_name") || text.contains("requirementName") {
-                        let text = "a requirement of one route, which counts instead of the \
-                                    rules, is not carried over: write it as a rule first"
-                            .to_owned();
-                        return Err(ConvertError::Refused { place: path, text });
-                    }
-                    let text = "switches the filter off for a route: the rules are for it, too";
-                    notes.add("the file", format_args!("{path} {text}"));
-                    continue;
-                }
-                of_routes(member, &path, notes)?;
-            }
-            Ok(())
-        }
-        Value::Array(items) => items.iter().enumerate().try_for_each(|(position, item)| {
-            of_routes(item, &format!("{path}[{position}]"), notes)
-        }),
-        _ => Ok(()),
     }
 }
 
