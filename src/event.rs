@@ -318,20 +318,9 @@ impl Event {
                 "transmitter": log_word(transmitter),
                 "status": status,
             }),
-            Self::Revoked { submitted, by, trace, request_id } => merged(
-                by.json(),
-                json!({
-                    "event": event,
-                    "entries": submitted.entries,
-                    "names": submitted.names,
-                    "issuers": submitted.issuers,
-                    "taken_back": submitted.withdrawn,
-                    "provider": trace.provider.as_ref().map(|provider| &provider.name),
-                    "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
-                    "subject": trace.access_log.subject.as_deref(),
-                    "request_id": request_id,
-                }),
-            ),
+            Self::Revoked { submitted, by, trace, request_id } => {
+                merged(by.json(), revoked(event, submitted, trace, request_id.as_deref()))
+            }
             Self::NobodySigns(gap) => caused(gap),
             Self::ShadowMode => caused(&SHADOW_MODE),
             Self::Started { config_hash, host_verifies, host_signs, signing } => merged(
@@ -420,6 +409,20 @@ impl fmt::Display for Event {
             other => other.json().fmt(f),
         }
     }
+}
+
+fn revoked(event: &str, submitted: &Submitted, trace: &Trace, request_id: Option<&str>) -> Value {
+    json!({
+        "event": event,
+        "entries": submitted.entries,
+        "names": submitted.names,
+        "issuers": submitted.issuers,
+        "taken_back": submitted.withdrawn,
+        "provider": trace.provider.as_ref().map(|provider| &provider.name),
+        "consumer": trace.consumer.as_ref().map(|consumer| consumer.name()),
+        "subject": trace.access_log.subject.as_deref(),
+        "request_id": request_id,
+    })
 }
 
 /// Merges two objects.
