@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use gatepass::config::{self, Problem, ProblemKind, Problems};
+use gatepass::config::{self, Problem, ProblemKind, Problems, Variable};
 use gatepass::http::RequestHead;
 use gatepass::pipeline::Settings;
 use gatepass::rules::Openness;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::arguments::{Check, Color, HostKind};
 use crate::configuration::Configuration;
+use crate::door::Door;
 use crate::failure::{Failure, placed};
 use crate::findings::Findings;
 use crate::located::Warning;
@@ -36,7 +37,16 @@ fn findings(configuration: &Configuration) -> Findings {
         }
     };
     problems.extend(beyond_host(configuration));
-    problems.extend(hidden_variables(configuration));
+    let hidden = hidden_variables(configuration);
+    // Set or not, it is not read.
+    let is_hidden = |it: &Problem| hidden.iter().any(|hidden| hidden.path == it.path);
+    problems.retain(|it| it.kind != ProblemKind::VariableUnset || !is_hidden(it));
+    problems.extend(hidden);
+    let (withheld, perhaps) = withheld_variables(configuration);
+    let is_withheld = |it: &Problem| withheld.iter().any(|withheld| withheld.path == it.path);
+    problems.retain(|it| it.kind != ProblemKind::VariableUnset || !is_withheld(it));
+    problems.extend(withheld);
+    warnings.extend(perhaps);
     problems.extend(withheld_capabilities(configuration));
     problems.extend(configuration.frame.problems.iter().cloned());
     surprises(configuration, &mut problems, &mut warnings);
@@ -172,21 +182,61 @@ fn closed_login(configuration: &Configuration, settings: &Settings) -> Option<Pr
 /// Variables that the configuration names and the host's file keeps from the
 /// filter: set or not, it would not see them.
 fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Some(visible) = &configuration.frame.environment {
-        let read = configuration.variables();
-        let mut named = Vec::new();
-        variables(&configuration.document, &configuration.path, &mut named);
-        named.retain(|(_, name)| read.contains(name) && !visible.contains(name));
-        for (path, name) in named {
-            problems.push(Problem::new(
-                path,
-                format!("{}, which the filter cannot see", config::shown_variable(&name)),
-                "a variable that the host's file passes on to the filter",
-            ));
-        }
+    let Some(visible) = &configuration.frame.environment else { return Vec::new() };
+    let path = &configuration.path;
+    let place = match () {
+        () if path.contains("pluginConfig") => "vmConfig.env",
+        () if path.contains(".configuration") => "vm_config.environment_variables.host_env_keys",
+        () => "env.hostKeys",
+    };
+    let hidden = named_variables(configuration).into_iter();
+    let hidden = hidden.filter(|(_, name)| !visible.contains(name)).map(|(path, name)| {
+        let found = format!("{}, which the filter cannot see", config::shown_variable(&name));
+        Problem::new(path, found, format!("a variable that the host's file passes on: {place}"))
+    });
+    hidden.collect()
+}
+
+/// Variables that a host with the environment of the whole proxy keeps from configurations.
+/// Where the environment here is not the proxy's, only what may be so: its list of more
+/// names may be longer.
+fn withheld_variables(configuration: &Configuration) -> (Vec<Problem>, Vec<Warning>) {
+    if !matches!(configuration.door(), Door::EnvoyModule | Door::KongPlugin) {
+        return Default::default();
     }
-    problems
+    let read = &system::environment;
+    let withheld = named_variables(configuration).into_iter();
+    let withheld = withheld.filter_map(|(path, name)| {
+        let Variable::Withheld { permitted } = config::process_variable(&name, read) else {
+            return None;
+        };
+        Some((path, config::shown_variable(&name), permitted))
+    });
+    if configuration.has_environment() {
+        let problem = |(path, name, permitted): (String, String, &str)| {
+            let found = format!("{name}, which may not be read");
+            Problem::new(path, found, permitted).of_kind(ProblemKind::VariableWithheld)
+        };
+        return (withheld.map(problem).collect(), Vec::new());
+    }
+    let warning = |(path, name, permitted): (String, String, &str)| {
+        let text = format!("the proxy refuses {name}, unless it is {permitted}");
+        Warning { path, text }
+    };
+    (Vec::new(), withheld.map(warning).collect())
+}
+
+/// The variables that secrets of the configuration are in, with their paths.
+fn named_variables(configuration: &Configuration) -> Vec<(String, String)> {
+    let read = configuration.variables();
+    let mut named = Vec::new();
+    variables(&configuration.document, &configuration.path, &mut named);
+    // Of a $ before the name another problem tells.
+    let is_read = |name: &String| {
+        read.contains(name) && !(configuration.has_environment() && name.starts_with('$'))
+    };
+    named.retain(|(_, name)| is_read(name));
+    named
 }
 
 /// What is asked of a host that cannot do it, where the file says which one it is.

@@ -164,6 +164,11 @@ impl Configuration {
 
     /// Parses it.
     pub fn read(&self) -> Result<Settings, Problems> {
+    /// Whether it is read with the secrets of the environment.
+    pub const fn has_environment(&self) -> bool {
+        !self.no_env
+    }
+
         self.read_as(&self.filled)
     }
 

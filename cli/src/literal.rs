@@ -90,6 +90,13 @@ impl<'a> Walk<'a> {
                 self.warn(path, text);
             }
             "issuer" => self.issuer(text, path),
+            "authorization" | "client_secret" | "nonce_keys" | "secret"
+                if text.ends_with(['\n', '\r']) =>
+            {
+                let text = "a line break at its end, which is a part of the secret: in YAML, |- \
+                            leaves it out";
+                self.warn(path, text.to_owned());
+            }
             "groups_any" | "groups_none" | "consumers" | "client_id" | "sub" | "scopes_all"
             | "scopes_any"
                 if text.contains('*') =>

@@ -7,7 +7,6 @@
 //! become one function, which would take a host's compiler longer at start than all the
 //! cryptography.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
@@ -15,29 +14,12 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::environment::Variable;
 use super::problem::{Problem, ProblemKind, Problems};
+use super::shown::{SHOWN, is_pasted, step, unshown, without_end};
+pub use super::shown::{is_env, member_names, shown_member, shown_variable};
 use crate::json::{kind, whole};
 use crate::secret::Secret;
-
-/// The result of looking up an environment variable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Variable {
-    /// Its value.
-    Set(Secret<String>),
-    /// It is not set.
-    Unset,
-    /// Configurations may not read it, whether it is set or not.
-    Withheld {
-        /// The names that may be read.
-        permitted: &'static str,
-    },
-}
-
-impl From<Option<String>> for Variable {
-    fn from(value: Option<String>) -> Self {
-        value.map_or(Self::Unset, |value| Self::Set(Secret::new(value)))
-    }
-}
 
 /// The state shared by all nodes of a document.
 pub struct Document<'e> {
@@ -95,9 +77,6 @@ pub struct Node<'a> {
     path: String,
     value: &'a Value,
 }
-
-/// Strings up to this length are shown in problems; longer ones may be keys.
-const SHOWN: usize = 40;
 
 impl<'a> Node<'a> {
     /// The raw value.
@@ -312,8 +291,9 @@ impl<'a> Node<'a> {
     /// A secret: inline, or `{env: NAME}` to take it from the environment.
     #[inline(never)]
     pub fn secret(&self) -> Option<Secret<String>> {
-        const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the environment: \
-                                of the VM, or natively of the proxy";
+        const ACCEPTED: &str = "a string, or {env: NAME} with NAME set in the filter's environment";
+        const PASSED_ON: &str = "a string, or {env: NAME} with NAME set and passed on to the filter: by \
+             vm_config.environment_variables.host_env_keys in Envoy, by nginx_main_env in Kong";
         match self.value {
             Value::String(text) if !text.is_empty() => {
                 self.is_secret();
@@ -322,15 +302,16 @@ impl<'a> Node<'a> {
             Value::Object(members) if is_env(members) => {
                 let name = members.get("env").and_then(Value::as_str).unwrap_or_default();
                 let (found, accepted, kind) = match (self.document.environment)(name) {
-                    Variable::Set(value) if !value.expose().is_empty() => return Some(value),
-                    Variable::Set(_) | Variable::Unset if name.starts_with('$') => (
+                    Variable::Set(value) if !without_end(value.expose()).is_empty() => {
+                        return Some(Secret::new(without_end(value.expose()).to_owned()));
+                    }
+                    Variable::Set(_) => ("which is empty", ACCEPTED, ProblemKind::VariableUnset),
+                    Variable::Unset if name.starts_with('$') => (
                         "which is not set: the name has no $ before it",
                         ACCEPTED,
                         ProblemKind::VariableUnset,
                     ),
-                    Variable::Set(_) | Variable::Unset => {
-                        ("which is not set", ACCEPTED, ProblemKind::VariableUnset)
-                    }
+                    Variable::Unset => ("which is not set", PASSED_ON, ProblemKind::VariableUnset),
                     Variable::Withheld { permitted } => {
                         ("which may not be read", permitted, ProblemKind::VariableWithheld)
                     }
@@ -343,60 +324,6 @@ impl<'a> Node<'a> {
             other => self.reject_as(kind(other), ACCEPTED),
         }
     }
-}
-
-/// `{env: NAME}` for a problem, without the name if it may be the secret itself.
-///
-/// Variables are named in words, all of them in upper or all in lower case; a key or a
-/// password seldom is.
-pub fn shown_variable(name: &str) -> String {
-    let text = name.strip_prefix('$').unwrap_or(name);
-    let is_upper = text.bytes().all(|byte| !byte.is_ascii_lowercase());
-    let is_lower = text.bytes().all(|byte| !byte.is_ascii_uppercase());
-    let is_word = |word: &str| word.len() <= 24 && word.bytes().all(|b| b.is_ascii_alphanumeric());
-    let is_name = text.len() <= 80
-        && (is_upper || is_lower)
-        && text.split(['_', '.']).all(is_word)
-        && !text.starts_with(|first: char| first.is_ascii_digit());
-    if is_name {
-        return format!("{{env: {name}}}");
-    }
-    let bytes = name.len();
-    format!("{{env: ...}} with {bytes} bytes that are no name of a variable, and not shown")
-}
-
-/// A member's name for a problem; not shown if it is more likely to be a value.
-pub fn shown_member(name: &str) -> String {
-    if is_value(name, SHOWN) { unshown(name) } else { format!("{name:?}") }
-}
-
-/// A member's name in a path; likewise, but claims may have long names.
-fn step(name: &str) -> Cow<'_, str> {
-    if is_value(name, 200) { unshown(name).into() } else { name.into() }
-}
-
-/// Whether a text in the place of a name is more likely to be a value: a PEM, or long.
-fn is_value(name: &str, longest: usize) -> bool {
-    name.len() > longest || name.contains("-----")
-}
-
-fn unshown(name: &str) -> String {
-    format!("(a name of {} bytes)", name.len())
-}
-
-/// For an object in place of a secret: the names of its members, one of which may be what
-/// its author took for the way to configure a secret.
-pub fn member_names(members: &Map<String, Value>) -> String {
-    let names: Vec<_> = members.keys().take(3).map(|name| shown_member(name)).collect();
-    match names.as_slice() {
-        [] => "an empty object".to_owned(),
-        names => format!("an object with {}", names.join(", ")),
-    }
-}
-
-/// Whether an object is `{env: NAME}`.
-pub fn is_env(members: &Map<String, Value>) -> bool {
-    members.len() == 1 && members.get("env").is_some_and(Value::is_string)
 }
 
 /// The fields of an object; those never read are unknown.
@@ -500,7 +427,8 @@ impl<'a> Fields<'a> {
         let unknown: Vec<_> =
             self.members.iter().filter(|(name, _)| !self.known.contains(&name.as_str())).collect();
         for (name, value) in &unknown {
-            let node = self.node.child(value, format_args!(".{}", step(name)));
+            let shown = if is_pasted(name) { unshown(name).into() } else { step(name) };
+            let node = self.node.child(value, format_args!(".{shown}"));
             let accepted = format!("only the fields {}", self.known.join(", "));
             let (name, known) = ((*name).clone(), self.known.clone());
             let kind = ProblemKind::UnknownField { name, known };

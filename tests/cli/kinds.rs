@@ -198,7 +198,8 @@ pub const KINDS: [Mistake; 25] = [
         ("private_key: {env: SIGNING_KEYS}}", "private_key: {env: SIGNING_KEY}}"),
         19,
         "found {env: SIGNING_KEYS}, which is not set, accepted: a string, or {env: NAME} with NAME \
-         set in the environment: of the VM, or natively of the proxy",
+         set and passed on to the filter: by vm_config.environment_variables.host_env_keys in \
+         Envoy, by nginx_main_env in Kong",
         r#"{"identity_token": {"signing_keys": [{"algorithm": "ES256", "private_key": {"env": "SIGNING_KEYS"}}]}}"#,
     ),
     kind(

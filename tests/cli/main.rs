@@ -13,6 +13,7 @@
 )]
 
 mod around;
+mod around_it;
 mod beside;
 mod broken;
 mod check;

@@ -98,7 +98,12 @@ impl Desk {
 
     /// Runs the command with the secrets in its environment.
     pub fn run(&self, arguments: &[&str]) -> Run {
-        self.run_with(arguments, &[("SIGNING_KEY", SIGNING_KEY), ("API_KEY", API_KEY)], "")
+        let own = [
+            ("SIGNING_KEY", SIGNING_KEY),
+            ("API_KEY", API_KEY),
+            ("GATEPASS_ENV", "SIGNING_KEY,API_KEY"),
+        ];
+        self.run_with(arguments, &own, "")
     }
 
     pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)], stdin: &str) -> Run {

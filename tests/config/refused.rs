@@ -678,7 +678,7 @@ fn introspection() {
         (
             "/providers/shop/introspection/client_secret",
             json!({"env": "NONE"}),
-            "set in the environment",
+            "set and passed on to the filter",
         ),
         ("/providers/shop/introspection/token_type_hint", json!("a\"b"), "printable ASCII"),
         ("/providers/shop/introspection/require_issuer", json!(0), "true or false"),

@@ -18,7 +18,7 @@ fn secrets_from_the_environment() {
             "a header that is empty",
             "/user_info/headers/x-other",
             json!({"env": "EMPTY"}),
-            "EMPTY}, which is not set",
+            "EMPTY}, which is empty",
         ),
         (
             "a header of two lines",
@@ -93,6 +93,55 @@ fn what_may_be_a_secret_is_no_name() {
         let shown = format!("(a name of {} bytes)", pem.len());
         assert!(got.contains(&shown) && !got.contains("MC4CAQ"), "{got}");
     }
+}
+
+/// A secret in the place of a member's name, or behind one without a space.
+#[test]
+fn secrets_among_names_are_not_shown() {
+    let secret = "/providers/shop/introspection/client_secret";
+    for (pointer, value) in [
+        (secret, json!({"Tr0ub4dor": null})),
+        (secret, json!({"troubadour": "x"})),
+        ("/providers/shop/introspection/client_secret:Tr0ub4dor", json!(null)),
+        ("/providers/shop/introspection/secret=Tr0ub4dor", json!(1)),
+        ("/identity_token/signing_keys/0/wJalrXUtnFEMIK7MDENGbPxRfiCYTr0ub4dor", json!(1)),
+        ("/user_info/headers/x-key: Tr0ub4dor", json!("a")),
+        ("/revocation/Tr0ub4dor+AAAA", json!("a")),
+    ] {
+        let got = format!("{:?}", problems(&[(pointer, value.clone())]));
+        assert!(!got.contains("Tr0ub4dor") && !got.contains("troubadour"), "{value}: {got}");
+        assert!(got.contains("(a name of "), "{value}: {got}");
+    }
+    // What somebody may have taken for the form of a secret is, and so are misspelt names.
+    for (pointer, value, shown) in [
+        (secret, json!({"secretKeyRef": {"name": "a"}}), "an object with \\\"secretKeyRef\\\""),
+        ("/providers/shop/isuer", json!("a"), "$.providers.shop.isuer"),
+        ("/providers/shop/jwksUri", json!("a"), "$.providers.shop.jwksUri"),
+    ] {
+        let got = format!("{:?}", problems(&[(pointer, value)]));
+        assert!(got.contains(shown), "{got}");
+    }
+}
+
+/// Editors and `echo` end a file with a line break; hosts pass it on.
+#[test]
+fn a_line_break_at_the_end_of_a_variable_is_none_of_the_secret() {
+    use gatepass::config;
+    let load = |text: &str| {
+        let read = |name: &str| match name {
+            "USERS_API_KEY" => Some(text.to_owned()),
+            name => environment(name),
+        };
+        config::load(with(&[]).to_string().as_bytes(), &read, None)
+    };
+    for text in ["value-hunter2-hunter2\n", "value-hunter2-hunter2\r\n"] {
+        let settings = load(text).unwrap();
+        let source = settings.user_info.as_ref().unwrap();
+        let values: Vec<_> = source.headers.iter().map(|(_, it)| it.expose().as_str()).collect();
+        assert!(values.contains(&"value-hunter2-hunter2"), "a header of one line");
+    }
+    assert!(load("two\nlines\n").is_err());
+    assert!(load("\n").unwrap_err().to_string().contains("{env: USERS_API_KEY}, which is empty"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ async fn mistakes_of_new_users_are_told_as_envoy_starts() {
             "private_key: {env: GATEPASS_SIGNING_KEY}",
             "private_key: {env: GATEPASS_SIGNING_KEYS}",
             "found {env: GATEPASS_SIGNING_KEYS}, which is not set, accepted: a string, or {env: NAME} with \
-             NAME set in the environment: of the VM, or natively of the proxy",
+             NAME set and passed on to the filter: by vm_config.environment_variables.host_env_keys",
         ),
     ] {
         let log = Setup::bundled().replace(right, wrong).refused_beside_others().await;
