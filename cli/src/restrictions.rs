@@ -116,7 +116,7 @@ impl<'a> List<'a> {
             || is_set("kong")
             || self
                 .items("/consumers/entries")
-                .any(|(_, entry)| texts(entry.get("groups")).iter().any(|own| own == group))
+                .any(|(_, entry)| groups(entry).any(|own| own == group))
     }
 
     fn user_info(&mut self) {
@@ -155,6 +155,13 @@ impl<'a> List<'a> {
             }
         }
     }
+}
+
+/// The groups of a consumer, in both forms.
+fn groups(entry: &Value) -> impl Iterator<Item = String> {
+    let acls = entry.get("acls").and_then(Value::as_array).into_iter().flatten();
+    let acls = acls.filter_map(|acl| acl.get("group")?.as_str().map(str::to_owned));
+    texts(entry.get("groups")).into_iter().chain(acls)
 }
 
 /// Whether conditions are met by every request.
@@ -196,6 +203,18 @@ mod tests {
                 json!({"consumers": {"entries": [{"groups": ["staff"]}]},
                     "rules": [{"requires": {"groups_none": ["partners"]}}]}),
                 Some("$.rules[0].requires.groups_none"),
+            ),
+            (
+                "a group as in Kong",
+                json!({"consumers": {"entries": [{"acls": [{"group": "staff"}]}]},
+                    "rules": [{"requires": {"groups_any": ["staff"]}}]}),
+                None,
+            ),
+            (
+                "a group that nobody is in as in Kong",
+                json!({"consumers": {"entries": [{"acls": [{"group": "staff"}]}]},
+                    "rules": [{"requires": {"groups_any": ["partners"]}}]}),
+                Some("$.rules[0].requires.groups_any"),
             ),
             (
                 "a group that nobody is in, of those who revoke",
