@@ -105,6 +105,7 @@ impl Checked<'_> {
             list.rules("claim", provider.required_claims.iter());
         }
         for it in requirements {
+            list.provider(it, provider, self.gateway);
             list.scopes(it);
             let of_token = |rule: &&ClaimRule| !self.gateway.is_decided_by_user_info(&rule.path);
             list.rules("claim", it.claims.iter().filter(of_token));
@@ -254,6 +255,15 @@ impl List<'_> {
             let name = format!("{check} {}", rule.path);
             let shown = found.as_ref().map_or_else(|| "(none)".to_owned(), cut);
             self.add(name, rule.accepts(found.as_ref().map(Json::from)), shown, relation, expected);
+        }
+    }
+
+    fn provider(&mut self, it: &Requirements, own: &Provider, gateway: &Pipeline) {
+        let accepted = it.providers.iter().map(|id| gateway.providers().name(*id));
+        let accepted: Vec<_> = accepted.collect();
+        if !accepted.is_empty() {
+            let passes = accepted.contains(&own.name.as_str());
+            self.is_one_of("provider, by the rule,", vec![own.name.clone()], passes, &accepted);
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use super::code::{Class, Code};
 use super::settings::ErrorFormat;
 use crate::binding::{Mismatch, ProofError};
+use crate::http::PathAmbiguity;
 use crate::token::{Rejection, TokenError};
 
 /// A reason to deny a request.
@@ -26,7 +27,7 @@ pub enum Denial {
     /// A method that upstream frameworks may take for another one.
     MethodAmbiguous,
     /// A path that servers read differently, so no rule can be chosen reliably.
-    PathAmbiguous,
+    PathAmbiguous(PathAmbiguity),
     /// An invalid host, where a rule has a condition on the host.
     HostAmbiguous,
     /// No token where one is needed.
@@ -55,9 +56,10 @@ pub enum Denial {
     },
     /// The consumer's name or groups do not meet the rule.
     GroupForbidden,
-    /// The token's provider is not accepted by the rule, or a claim does not have an
-    /// accepted value; the claim.
+    /// A claim does not have an accepted value; the claim.
     ClaimForbidden(String),
+    /// The token's provider is not accepted by the rule.
+    ProviderForbidden,
     /// A token in a cookie, in a request that another site may have caused.
     OriginForbidden,
     /// The user-info service does not know the user.
@@ -108,7 +110,7 @@ impl Denial {
             }
             Self::HeadersTooMany { .. } => Code::HeadersTooMany,
             Self::MethodAmbiguous => Code::MethodAmbiguous,
-            Self::PathAmbiguous => Code::PathAmbiguous,
+            Self::PathAmbiguous(_) => Code::PathAmbiguous,
             Self::HostAmbiguous => Code::HostAmbiguous,
             Self::TokenMissing => Code::TokenMissing,
             Self::TokenMultiple => Code::TokenMultiple,
@@ -122,7 +124,7 @@ impl Denial {
             Self::ConsumerUnknown => Code::ConsumerUnknown,
             Self::InsufficientScope { .. } => Code::InsufficientScope,
             Self::GroupForbidden => Code::GroupForbidden,
-            Self::ClaimForbidden(_) => Code::ClaimForbidden,
+            Self::ClaimForbidden(_) | Self::ProviderForbidden => Code::ClaimForbidden,
             Self::OriginForbidden => Code::OriginForbidden,
             Self::UserUnknown => Code::UserUnknown,
             Self::UserInfoUnavailable => Code::UserInfoUnavailable,
@@ -207,22 +209,35 @@ const fn code_of(rejection: &Rejection) -> Code {
     }
 }
 
+impl Denial {
+    /// The text of what is wrong with header fields, with what was found.
+    fn of_headers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HeaderRepeated(name) => {
+                write!(f, "the header {name} must not be sent twice or in another spelling")
+            }
+            Self::HeaderNameInvalid(name) => write!(f, "the header name {name} is not valid"),
+            Self::TrailerForbidden(name) => write!(f, "{name} must not be sent as a trailer"),
+            Self::HeadersTooMany { limit } => {
+                write!(f, "the request has {limit} header fields or more")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ConfigurationInvalid => "the gateway is not configured correctly",
-            Self::HeaderRepeated(name) => {
-                return write!(f, "the header {name} must not be sent twice or in another spelling");
+            Self::HeaderRepeated(_)
+            | Self::HeaderNameInvalid(_)
+            | Self::TrailerForbidden(_)
+            | Self::HeadersTooMany { .. } => return self.of_headers(f),
+            Self::MethodAmbiguous => {
+                "the method must be in upper case, and an upgrade must use GET"
             }
-            Self::HeaderNameInvalid(name) => return write!(f, "the header name {name} is not valid"),
-            Self::TrailerForbidden(name) => return write!(f, "{name} must not be sent as a trailer"),
-            Self::HeadersTooMany { limit } => {
-                return write!(f, "the request has {limit} header fields or more");
-            }
-            Self::MethodAmbiguous => "the method must be in upper case, and an upgrade must use GET",
-            Self::PathAmbiguous => {
-                "the path holds an encoded slash, dot segment, backslash, semicolon or empty segment"
-            }
+            Self::PathAmbiguous(ambiguity) => return ambiguity.fmt(f),
             Self::HostAmbiguous => "the request must have exactly one valid host",
             Self::TokenMissing => "no token was sent",
             Self::TokenMultiple => "more than one token was sent",
@@ -241,6 +256,7 @@ impl fmt::Display for Denial {
             Self::ClaimForbidden(claim) => {
                 return write!(f, "claim {claim:?} does not have a value that is allowed here");
             }
+            Self::ProviderForbidden => "the token's issuer is not one of those allowed here",
             Self::OriginForbidden => {
                 "a request with the session cookie must come from a page of this site"
             }

@@ -259,7 +259,7 @@ impl Denial {
             | Self::HeaderNameInvalid(_)
             | Self::TrailerForbidden(_)
             | Self::MethodAmbiguous
-            | Self::PathAmbiguous
+            | Self::PathAmbiguous(_)
             | Self::HostAmbiguous => "Bad request",
             Self::HeadersTooMany { .. } => "Request header or cookie too large",
             Self::Token(rejection) => return rejected(rejection).to_string(),
@@ -273,6 +273,7 @@ impl Denial {
             Self::InsufficientScope { .. }
             | Self::GroupForbidden
             | Self::ClaimForbidden(_)
+            | Self::ProviderForbidden
             | Self::OriginForbidden
             | Self::UserUnknown => "You cannot consume this service",
             Self::ConfigurationInvalid

@@ -3,6 +3,7 @@
 //! Owns the request head, header names and the two encodings of claims in HTTP: header
 //! values and path segments. It makes no decisions about requests.
 
+mod ambiguity;
 mod document;
 mod grpc;
 mod head;
@@ -16,6 +17,7 @@ use std::rc::Rc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
+pub use self::ambiguity::PathAmbiguity;
 pub use self::document::Document;
 pub(crate) use self::grpc::GrpcStatus;
 pub use self::head::{Authority, Field, Fields, GrpcProtocol, Marks, RequestHead, Span, Target};

@@ -63,7 +63,7 @@ pub(crate) fn is_plain(path: &[u8]) -> bool {
 
 /// The longest path that is read if it is not plain: each of its readings takes time, and
 /// the sender pays nothing.
-const LONGEST: usize = 4096;
+pub(super) const LONGEST: usize = 4096;
 
 /// Whether every server reads a path the same way.
 pub fn is_unambiguous(path: &[u8]) -> bool {
@@ -71,7 +71,7 @@ pub fn is_unambiguous(path: &[u8]) -> bool {
 }
 
 /// A path, percent-decoded; `None` for one that must be given to no server.
-fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(super) fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     // A space ends the target in an HTTP/1 request line, and URL parsers cut it off at
     // the end.
     let is_short = path.len() <= LONGEST;
@@ -86,7 +86,7 @@ fn decoded_path(path: &[u8]) -> Option<Cow<'_, [u8]>> {
 }
 
 /// Whether decoding once more would change it; `%u002e` is IIS's form of escape.
-fn has_escape(decoded: &[u8]) -> bool {
+pub(super) fn has_escape(decoded: &[u8]) -> bool {
     let starts = decoded.iter().enumerate().filter(|(_, byte)| **byte == b'%').map(|(at, _)| at);
     starts
         .into_iter()
@@ -98,7 +98,7 @@ fn has_escape(decoded: &[u8]) -> bool {
 /// normalization (NFKC) or a code page turns into a slash, a backslash or `%`; a control
 /// character; or any character in more bytes of UTF-8 than it needs, which careless
 /// decoders accept (`%c0%ae`).
-fn is_disguised(decoded: &[u8]) -> bool {
+pub(super) fn is_disguised(decoded: &[u8]) -> bool {
     let is_overlong = |pair: &[u8]| {
         matches!(
             pair,
@@ -141,7 +141,7 @@ pub(crate) fn plain(character: char) -> char {
 /// True if some reader may take a name for a dot segment: it has a dot, in any form, and
 /// otherwise only characters that readers drop. Windows ignores dots and spaces at the
 /// end of a name; others ignore invisible characters or invalid UTF-8.
-fn may_climb(part: &[u8]) -> bool {
+pub(super) fn may_climb(part: &[u8]) -> bool {
     // Most names start with a letter.
     if part.first().is_some_and(u8::is_ascii_alphanumeric) {
         return false;
@@ -174,7 +174,7 @@ pub(crate) fn is_blank(character: char) -> bool {
     is_ignorable || character.is_whitespace() || character.is_control()
 }
 
-fn has_bad_escape(path: &[u8]) -> bool {
+pub(super) fn has_bad_escape(path: &[u8]) -> bool {
     let starts = path.iter().enumerate().filter(|(_, byte)| **byte == b'%').map(|(at, _)| at);
     starts.into_iter().any(|at| path.get(at..).and_then(escaped_byte).is_none())
 }

@@ -10,7 +10,7 @@ use crate::bearer::Sanitized;
 use crate::callout::CalloutReply;
 use crate::denial::Denial;
 use crate::event::Event;
-use crate::http::{LocalReply, RequestHead};
+use crate::http::{LocalReply, PathAmbiguity, RequestHead};
 use crate::in_flight::{Dispatch, Outcome, Purpose, RequestMemory, Requested, TooManyCallouts};
 use crate::metrics::RequestOutcome;
 use crate::sealing::{Client, Login, LoginError, Logins, SealedReply, is_sealed};
@@ -171,7 +171,7 @@ impl Pipeline {
             LoginError::LengthMissing => LocalReply::unstored(411),
             LoginError::TooLarge => LocalReply::unstored(413),
             LoginError::TooMany => return Err(Denial::LoginUnavailable.of_overload()),
-            LoginError::Path => return Err(Denial::PathAmbiguous),
+            LoginError::Path => return Err(Denial::PathAmbiguous(PathAmbiguity::Unescaped)),
         };
         self.counters.ended(RequestOutcome::Login);
         Ok(Verdict::Answer(reply))

@@ -28,7 +28,8 @@ use self::reading::{folded, lenient_readings};
 pub use self::requirements::Requirements;
 use crate::denial::Denial;
 use crate::http::{
-    KeptFields, RequestHead, SetFields, Start, canonical_path, is_spelled, unambiguous_start,
+    KeptFields, PathAmbiguity, RequestHead, SetFields, Start, canonical_path, is_spelled,
+    unambiguous_start,
 };
 use crate::overrides::Overrides;
 
@@ -187,23 +188,25 @@ impl Rules {
                 };
                 let found = self.index.with_matching(&path, decide)?;
                 let lenient = lenient_readings(&path);
-                let mut readings: Vec<_> = lenient.iter().map(|it| self.read(it)).collect();
+                let mut readings: Vec<_> =
+                    lenient.iter().map(|it| (self.read(it), PathAmbiguity::Reading)).collect();
                 let own = self.read(&path);
                 if *own != *path || self.blind_index.is_some() {
-                    readings.push(own);
+                    readings.push((own, PathAmbiguity::Case));
                 }
-                for reading in readings {
+                for (reading, ambiguity) in readings {
                     let index = self.blind_index.as_ref().unwrap_or(&self.index);
                     let other = index.with_matching(&reading, decide)?;
-                    self.check_same(found, other)?;
+                    check_same(found, other, ambiguity)?;
                 }
                 Ok(found)
             }
             None if self.paths.allow_ambiguous => {
-                let start = unambiguous_start(path).ok_or(Denial::PathAmbiguous)?;
+                let ambiguous = || Denial::PathAmbiguous(PathAmbiguity::of(path, true));
+                let start = unambiguous_start(path).ok_or_else(ambiguous)?;
                 // Two ambiguities at once are too many.
                 if !lenient_readings(&start.path).is_empty() {
-                    return Err(Denial::PathAmbiguous);
+                    return Err(Denial::PathAmbiguous(PathAmbiguity::Reading));
                 }
                 let matching = self.index.matching_below(&start).into_iter();
                 let found = self.decide(matching, head, call)?;
@@ -211,34 +214,16 @@ impl Rules {
                 let index = self.blind_index.as_ref().unwrap_or(&self.index);
                 let start = Start { path, ..start };
                 let other = self.decide(index.matching_below(&start).into_iter(), head, call)?;
-                self.check_same(found, other)?;
+                check_same(found, other, PathAmbiguity::Case)?;
                 Ok(found)
             }
-            None => Err(Denial::PathAmbiguous),
+            None => Err(Denial::PathAmbiguous(PathAmbiguity::of(path, false))),
         }
     }
 
     /// The path as case-insensitive readers may compare it.
     fn read<'a>(&self, path: &'a [u8]) -> Cow<'a, [u8]> {
         if self.paths.are_case_sensitive { Cow::Borrowed(path) } else { folded(path) }
-    }
-
-    /// Refuses a path that selects another rule in another reading, unless the two rules'
-    /// paths differ only in case, which is then intentional.
-    fn check_same(
-        &self,
-        found: Option<(usize, &Rule)>,
-        other: Option<(usize, &Rule)>,
-    ) -> Result<(), Denial> {
-        let is_same = match (found, other) {
-            (None, None) => true,
-            (Some((position, rule)), Some((other_position, other))) => {
-                let pattern = |rule: &Rule| rule.matcher.path.as_ref().map(PathPattern::folded);
-                position == other_position || pattern(rule) == pattern(other)
-            }
-            _ => false,
-        };
-        if is_same { Ok(()) } else { Err(Denial::PathAmbiguous) }
     }
 
     /// The first of `matching` whose conditions hold. A rule that matches only in some
@@ -257,13 +242,33 @@ impl Rules {
             }
             match rule.matcher.conditions.hold(head) {
                 Ok(false) => {}
-                _ if !in_every_reading => return Err(Denial::PathAmbiguous),
+                _ if !in_every_reading => {
+                    return Err(Denial::PathAmbiguous(PathAmbiguity::Reading));
+                }
                 Ok(true) => return Ok(Some((position, rule))),
                 Err(denial) => return Err(denial),
             }
         }
         Ok(None)
     }
+}
+
+/// Refuses a path that selects another rule in another reading, unless the two rules'
+/// paths differ only in case, which is then intentional.
+fn check_same(
+    found: Option<(usize, &Rule)>,
+    other: Option<(usize, &Rule)>,
+    ambiguity: PathAmbiguity,
+) -> Result<(), Denial> {
+    let is_same = match (found, other) {
+        (None, None) => true,
+        (Some((position, rule)), Some((other_position, other))) => {
+            let pattern = |rule: &Rule| rule.matcher.path.as_ref().map(PathPattern::folded);
+            position == other_position || pattern(rule) == pattern(other)
+        }
+        _ => false,
+    };
+    if is_same { Ok(()) } else { Err(Denial::PathAmbiguous(ambiguity)) }
 }
 
 impl Rules {

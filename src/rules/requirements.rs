@@ -75,7 +75,7 @@ impl Requirements {
     ) -> Result<(), Denial> {
         let token = presented.token();
         if !self.providers.is_empty() && !self.providers.contains(&token.provider()) {
-            return Err(Denial::ClaimForbidden("iss".into()));
+            return Err(Denial::ProviderForbidden);
         }
         if self.bound && token.confirmation().is_empty() {
             return Err(Denial::BindingMismatch(Mismatch::Unbound));

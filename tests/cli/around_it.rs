@@ -96,3 +96,36 @@ fn secrets_with_a_line_break_at_their_end() {
         assert!(!run.out.contains("hunter2"), "{run:?}");
     }
 }
+
+/// What `explain` tells of a rule for other providers, and of a path that may be another's.
+#[test]
+fn what_a_rule_refuses_is_told() {
+    let partner = json!({
+        "issuer": "https://partner.example", "audiences": ["shop-api"],
+        "remote_jwks": {"service": "auth", "path": "/partner.json"},
+    });
+    let mut own = changed([(
+        "/rules",
+        json!([{"match": {"path_prefix": "/partners"}, "requires": {"providers": ["partner"]}}]),
+    )]);
+    own["providers"]["partner"] = partner;
+    own["identity_token"]["subject"] = json!("{provider}:{sub}");
+    for entry in own["consumers"]["entries"].as_array_mut().unwrap() {
+        entry["providers"] = json!(["shop", "partner"]);
+    }
+    let desk = Desk::furnished(&configuration());
+    desk.put("gatepass.yaml", &own.to_string());
+    let explain = |path: &str| {
+        let fixed = ["explain", "-c", "gatepass.yaml", "--at", crate::support::LATER];
+        let more = ["--jwks", "issuer.jwks", "--token", "alice.token", "--path", path];
+        desk.run(&[&fixed[..], &more].concat())
+    };
+    let run = explain("/partners");
+    assert!(run.out.contains("NO provider, by the rule, \"shop\" is not \"partner\""), "{run:?}");
+    assert!(run.out.contains("the token's issuer is not one of those allowed here"), "{run:?}");
+    let run = explain("/PARTNERS");
+    let told = "another rule is for this path, if upper and lower case are the same";
+    assert!(run.out.contains(told), "{run:?}");
+    let run = explain("//partners");
+    assert!(run.out.contains("the path holds an empty segment (//)"), "{run:?}");
+}

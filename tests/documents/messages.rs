@@ -9,8 +9,9 @@ use syn::visit::{self, Visit};
 use syn::{Expr, ExprTuple, Item, ItemFn, ItemImpl, LitStr, Macro, Token, Type};
 
 /// Where messages are written: the file, and the type that is displayed or the function.
-const SOURCES: [(&str, &[&str]); 12] = [
-    ("src/denial/reason.rs", &["Denial"]),
+const SOURCES: [(&str, &[&str]); 13] = [
+    ("src/denial/reason.rs", &["Denial", "of_headers"]),
+    ("src/http/ambiguity.rs", &["PathAmbiguity"]),
     ("src/token/rejection.rs", &["Rejection"]),
     ("src/token/error.rs", &["TokenError", "Malformed"]),
     ("src/binding/mod.rs", &["Mismatch"]),
