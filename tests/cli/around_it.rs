@@ -77,6 +77,94 @@ fn a_variable_that_is_not_there_or_empty() {
     }
 }
 
+/// `auth` of a file for Envoy, whose service is `{upstream: auth, ...}` with `more`.
+fn with_cluster(more: &str, socket: &str) -> String {
+    let service = "auth: {upstream: auth, authority: auth.internal}";
+    let envoy = with(&envoy(), service, &format!("auth: {{upstream: auth{more}}}"));
+    with(&envoy, "  - name: auth\n", &format!("  - name: auth\n{socket}"))
+}
+
+/// The transport socket of a cluster, with what its context has.
+fn tls(context: &str) -> String {
+    format!(
+        "    transport_socket:\n      name: envoy.transport_sockets.tls\n      typed_config: \
+         {{\"@type\": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext, \
+         sni: auth.example{context}}}\n"
+    )
+}
+
+#[test]
+fn clusters_that_are_not_as_safe_as_they_look() {
+    let desk = Desk::new();
+    let https = ", authority: auth.example, scheme: https";
+    let validation = |context: &str| {
+        tls(&format!(", common_tls_context: {{validation_context: {{{context}}}}}"))
+    };
+    let ca = "trusted_ca: {filename: /ca.crt}";
+    let san = "match_typed_subject_alt_names: [{san_type: DNS, matcher: {exact: auth.example}}]";
+    let plain = "services.auth.scheme: the cluster \"auth\" has no transport_socket";
+    let any = "clusters[0].transport_socket: Envoy accepts every certificate here";
+    let any_of =
+        "clusters[0].transport_socket: Envoy accepts every certificate of these authorities";
+    let host = "services.auth: without authority, Host is \"auth\"";
+    let sds = "{name: ca, sds_config: {ads: {}}}";
+    let raw = "    transport_socket: {name: envoy.transport_sockets.raw_buffer}\n";
+    let options = "    typed_extension_protocol_options: {http: {upstream_http_protocol_options: \
+                   {auto_san_validation: true}}}\n";
+    for (case, more, socket, told) in [
+        ("https without TLS", https, String::new(), plain),
+        ("https with a plain socket", https, raw.to_owned(), plain),
+        ("http without TLS", ", authority: a.example", String::new(), ""),
+        ("another kind of socket", https, raw.replace("raw_buffer", "alts"), ""),
+        ("no validation", https, tls(""), any),
+        ("nothing to validate by", https, validation(""), any),
+        (
+            "what is accepted anyway",
+            https,
+            validation(&format!("{ca}, {san}, trust_chain_verification: ACCEPT_UNTRUSTED")),
+            any,
+        ),
+        ("any name", https, validation(ca), any_of),
+        ("a name", https, validation(&format!("{ca}, {san}")), ""),
+        (
+            "an empty list of names",
+            https,
+            validation(&format!("{ca}, match_typed_subject_alt_names: []")),
+            any_of,
+        ),
+        ("a hash", https, validation("verify_certificate_hash: [aa]"), ""),
+        ("the name by the cluster", https, format!("{}{options}", validation(ca)), ""),
+        (
+            "the name by sni",
+            https,
+            tls(&format!(
+                ", auto_sni_san_validation: true, common_tls_context: {{validation_context: {{{ca}}}}}"
+            )),
+            "",
+        ),
+        (
+            "from elsewhere",
+            https,
+            tls(&format!(", common_tls_context: {{validation_context_sds_secret_config: {sds}}}")),
+            "",
+        ),
+        (
+            "both",
+            https,
+            tls(&format!(
+                ", common_tls_context: {{combined_validation_context: {{default_validation_context: {{}}, validation_context_sds_secret_config: {sds}}}}}"
+            )),
+            "",
+        ),
+        ("no authority", ", scheme: https", validation(&format!("{ca}, {san}")), host),
+    ] {
+        desk.put("envoy.yaml", &with_cluster(more, &socket));
+        let run = desk.run(&["check", "envoy.yaml"]).ended(0);
+        assert_eq!(run.out.lines().count(), if told.is_empty() { 1 } else { 2 }, "{case}: {run:?}");
+        assert!(run.out.contains(told), "{case}: {run:?}");
+    }
+}
+
 #[test]
 fn secrets_with_a_line_break_at_their_end() {
     let desk = Desk::new();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Notes, is_same, own_clusters, unknown, upstreams};
+use super::{Notes, is_same, own_clusters, tls, unknown, upstreams};
 use crate::document::step;
 use crate::located::{Located, Step, get, member, names_gatepass};
 
@@ -20,6 +20,9 @@ struct Chain<'a> {
 pub(super) fn look(trail: &[Step<'_>], located: &Located, notes: &mut Notes) {
     let Some(root) = trail.first() else { return };
     clusters(root.value, located, notes);
+    if let Some(resources) = get(root.value, "static_resources") {
+        tls::look(resources, &step(&root.path, "static_resources"), located, notes);
+    }
     if let Some(chain) = chain(trail) {
         in_chain(&chain, notes);
         let is_manager = |it: &Value| {

@@ -6,6 +6,7 @@ mod kong;
 mod kong_plugins;
 mod kubernetes;
 mod own_clusters;
+mod tls;
 
 use gatepass::config::{Problem, ProblemKind};
 use serde_json::Value;
