@@ -58,7 +58,9 @@ impl fmt::Display for Unreached {
             Self::ConnectTimeout => "no connection in time: its address does not answer",
             Self::Tls => "the TLS handshake failed: see the cluster's transport_socket",
             Self::NotConnected => {
-                "no connection to its address: refused, or the TLS handshake failed"
+                "no connection to its address: refused, or the TLS handshake failed, if \
+                 ssl.fail_verify_error, ssl.fail_verify_san or ssl.connection_error of the cluster \
+                 has grown in Envoy's /stats"
             }
             Self::Reset => "the connection ended before the reply",
             Self::Overflow => {
