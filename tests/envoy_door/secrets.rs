@@ -65,6 +65,8 @@ fn nobody_passes_before_a_secret_came_and_each_change_counts() {
     // A wrong one changes nothing.
     envoy.set_secret("key", "no key");
     envoy.run_until("it is refused", || logged("$.identity_token.signing_keys[0].private_key"));
+    assert!(logged("gatepass: invalid configuration, 1 problem(s)"));
+    assert!(logged("the configuration with the previous ones stays in use"));
     assert_eq!(key_of(&identity(&envoy).unwrap()), key_of(&first));
     assert!(!logged("no key"), "a secret in the log");
     envoy.set_secret("key", OTHER_KEY);
@@ -129,6 +131,7 @@ fn a_secret_that_is_not_text_is_refused_and_the_one_before_stays() {
     envoy.run_until("it is refused", || logged(path));
     assert!(!logged("binary"), "a secret in the log");
     assert!(identity(&envoy).is_err(), "none was there before");
+    assert!(logged("the new secrets from SDS are not accepted: requests get 503 until others"));
     LOG.take();
     std::thread::sleep(std::time::Duration::from_millis(150));
     envoy.run();

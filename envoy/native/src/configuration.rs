@@ -44,7 +44,8 @@ impl Configuration {
         };
         let text = match &secrets {
             None => Some(text.to_vec()),
-            Some(secrets) => secrets.changed(config),
+            // Of wrong ones each request is told, until others arrive.
+            Some(secrets) => secrets.changed(config).and_then(Result::ok),
         };
         let snapshot = match text {
             Some(text) => Some(ConfigSnapshot::new(&text)?),
@@ -271,11 +272,20 @@ impl Main {
     }
 
     /// Makes a new snapshot when secrets have arrived or changed. An invalid one is logged,
-    /// and the previous one stays.
+    /// and the previous one stays, which is logged too: the proxy has started, and nothing
+    /// else tells what came of the secret.
     fn renew(&self, config: &Config<'_>, shared: &Shared, now: UnixTime) {
         self.replaced.end(now);
         let changed = self.secrets.as_ref().and_then(|secrets| secrets.changed(config));
-        let Some(snapshot) = changed.and_then(|text| ConfigSnapshot::new(&text)) else { return };
+        let Some(changed) = changed else { return };
+        let Some(snapshot) = changed.ok().and_then(|text| ConfigSnapshot::new(&text)) else {
+            let instead = match shared.snapshot() {
+                Some(_) => "the configuration with the previous ones stays in use",
+                None => "requests get 503 until others arrive",
+            };
+            log::error!("gatepass: the new secrets from SDS are not accepted: {instead}");
+            return;
+        };
         if self.host(config, &snapshot).is_some()
             && let Some(before) = shared.replace_snapshot(snapshot)
         {

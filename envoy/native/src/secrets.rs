@@ -23,6 +23,9 @@ pub(crate) struct Secrets {
     seen: RefCell<Vec<Vec<u8>>>,
 }
 
+/// Secrets of which no configuration can be made.
+pub(crate) struct Refused;
+
 struct Named {
     /// Its position.
     path: String,
@@ -62,8 +65,8 @@ impl Secrets {
     }
 
     /// The configuration with its secrets filled in; `None` if one has not arrived yet,
-    /// or nothing has changed since the last call.
-    pub(crate) fn changed(&self, config: &Config<'_>) -> Option<Vec<u8>> {
+    /// or nothing has changed since the last call. An error is logged.
+    pub(crate) fn changed(&self, config: &Config<'_>) -> Option<Result<Vec<u8>, Refused>> {
         let values: Option<Vec<_>> =
             self.named.iter().map(|named| config.secret(named.id)).collect();
         let values = values?;
@@ -72,13 +75,10 @@ impl Secrets {
         }
         let text = self.filled_in(&values);
         *self.seen.borrow_mut() = values;
-        match text {
-            Ok(text) => Some(text),
-            Err(problems) => {
-                log_problems(&problems);
-                None
-            }
-        }
+        Some(text.map_err(|problems| {
+            log_problems(&problems);
+            Refused
+        }))
     }
 
     /// The configuration with these values. They must be text: bytes that are none would

@@ -123,9 +123,10 @@ pub(crate) fn now() -> UnixTime {
     UnixTime::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Writes the problems of a configuration to the log.
+/// Writes the problems of a configuration to the log. Envoy does not say which of its modules
+/// a line is from.
 pub(crate) fn log_problems(problems: &Problems) {
-    problems.lines(usize::MAX).iter().for_each(|line| log::error!("{line}"));
+    problems.lines(usize::MAX).iter().for_each(|line| log::error!("gatepass: {line}"));
 }
 
 /// Writes an event to the log.
