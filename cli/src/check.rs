@@ -50,6 +50,7 @@ fn findings(configuration: &Configuration) -> Findings {
     problems.extend(withheld_capabilities(configuration));
     problems.extend(configuration.frame.problems.iter().cloned());
     surprises(configuration, &mut problems, &mut warnings);
+    warnings.extend(words_around(configuration));
     Findings {
         file: configuration.file.clone(),
         path: configuration.path.clone(),
@@ -85,6 +86,38 @@ fn surprises(
             () => warnings.push(Warning { path: path.clone(), text: text.clone() }),
         }
     }
+}
+
+/// Words for true and false around a configuration, where only a text makes sense: of the
+/// other fields of a host it is not known here what they take.
+fn words_around(configuration: &Configuration) -> impl Iterator<Item = Warning> {
+    const TEXTS: [&str; 14] = [
+        "cluster",
+        "custom_id",
+        "group",
+        "host",
+        "id",
+        "key",
+        "name",
+        "namespace",
+        "path",
+        "prefix",
+        "region",
+        "stat_prefix",
+        "username",
+        "zone",
+    ];
+    const WORDS: [&str; 6] = ["n", "no", "off", "on", "y", "yes"];
+    let is_word = |it: &&Surprise| {
+        let word = it.text.split(' ').next().unwrap_or_default();
+        !it.is_not_text && WORDS.contains(&word.to_ascii_lowercase().as_str())
+    };
+    let is_text = |it: &&Surprise| {
+        let name = it.path.rsplit('.').next().unwrap_or_default();
+        name.ends_with(']') || TEXTS.contains(&name)
+    };
+    let found = configuration.around.iter().filter(is_word).filter(is_text);
+    found.map(|it| Warning { path: it.path.clone(), text: it.text.clone() })
 }
 
 /// Whether a secret may stand at a path.

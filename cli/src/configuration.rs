@@ -35,6 +35,8 @@ pub struct Configuration {
     pub lines: Rc<Lines>,
     /// What in it may not mean what it looks like.
     pub surprises: Vec<Surprise>,
+    /// Likewise in the file around all of its configurations; only with the first of them.
+    pub around: Vec<Surprise>,
     /// As read: with made-up secrets, if it is read without the environment.
     filled: Value,
     no_env: bool,
@@ -61,6 +63,12 @@ fn instead(text: &str, documents: &[Value]) -> &'static str {
     }
 }
 
+/// Whether a scalar is in the configuration at a path.
+fn is_within(surprise: &Surprise, path: &str) -> bool {
+    let below = surprise.path.strip_prefix(path);
+    below.is_some_and(|below| below.starts_with(['.', '[']))
+}
+
 impl Configuration {
     /// All configurations in a file.
     pub fn all(file: &str, reading: &Reading) -> Result<Vec<Self>, Failure> {
@@ -80,7 +88,7 @@ impl Configuration {
             let instead = instead(&text, &documents);
             return Err(Failure::NoConfiguration { file: file.to_owned(), instead });
         }
-        let paths: Vec<_> = found.iter().map(|located| located.path.clone()).collect();
+        let paths = Vec::from_iter(found.iter().map(|located| located.path.clone()));
         let chosen: Vec<Located> = match &reading.at_path {
             Some(path) => found.into_iter().filter(|located| located.path == *path).collect(),
             None => found,
@@ -90,7 +98,13 @@ impl Configuration {
         }
         let lines = Rc::new(Lines::of(&text));
         let new = |located| Self::new(file, located, reading, &lines, &surprises);
-        chosen.into_iter().map(new).collect()
+        let mut all = chosen.into_iter().map(new).collect::<Result<Vec<_>, _>>()?;
+        // Told once, whatever is in the file.
+        if let Some(first) = all.first_mut() {
+            let is_around = |it: &&Surprise| !paths.iter().any(|path| is_within(it, path));
+            first.around = surprises.iter().filter(is_around).cloned().collect();
+        }
+        Ok(all)
     }
 
     /// The only one, or the one named.
@@ -114,11 +128,7 @@ impl Configuration {
         surprises: &[Surprise],
     ) -> Result<Self, Failure> {
         let Located { path, value, host, frame } = located;
-        let is_within = |it: &&Surprise| {
-            let below = it.path.strip_prefix(&path);
-            below.is_some_and(|below| below.starts_with(['.', '[']))
-        };
-        let surprises = surprises.iter().filter(is_within).cloned().collect();
+        let surprises = surprises.iter().filter(|it| is_within(it, &path)).cloned().collect();
         let host = match reading.host {
             // The file says more.
             Some(HostKind::Kong) if host == HostKind::KongFilter => host,
@@ -143,6 +153,7 @@ impl Configuration {
             document: value,
             lines: Rc::clone(lines),
             surprises,
+            around: Vec::new(),
             filled,
             no_env: reading.no_env,
         })
@@ -151,6 +162,11 @@ impl Configuration {
     /// The door that it is for.
     pub fn door(&self) -> Door {
         Door::of(self.host, self.frame.is_native == Some(true))
+    }
+
+    /// Whether it is read with the secrets of the environment.
+    pub const fn has_environment(&self) -> bool {
+        !self.no_env
     }
 
     /// The cryptography of its door. Where no file says whether it is for Envoy's native
@@ -164,11 +180,6 @@ impl Configuration {
 
     /// Parses it.
     pub fn read(&self) -> Result<Settings, Problems> {
-    /// Whether it is read with the secrets of the environment.
-    pub const fn has_environment(&self) -> bool {
-        !self.no_env
-    }
-
         self.read_as(&self.filled)
     }
 

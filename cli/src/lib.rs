@@ -40,6 +40,7 @@ mod text;
 mod time;
 mod tree;
 mod unreadable;
+mod upstream;
 mod verify;
 mod warnings;
 mod yaml;

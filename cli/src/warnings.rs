@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::configuration::Configuration;
 use crate::document::{step, texts};
 pub use crate::located::Warning;
-use crate::{literal, restrictions};
+use crate::{literal, restrictions, upstream};
 
 /// Warnings about a configuration, accepted or not, and the host's file around it.
 pub fn of_frame(configuration: &Configuration) -> Vec<Warning> {
@@ -30,6 +30,7 @@ pub fn all(configuration: &Configuration, settings: &Settings, now: UnixTime) ->
     let mut list = List { root: &configuration.path, warnings: of_frame(configuration) };
     let document = &configuration.document;
     list.warnings.extend(restrictions::warnings(document, &configuration.path));
+    list.warnings.extend(upstream::warnings(document, settings, &configuration.path));
     list.providers(document);
     list.events(document);
     list.replaced(document);

@@ -280,8 +280,17 @@ fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {
             Some((name.to_owned(), value.value().clone()))
         })
     });
+    let copied = fields.node().member("copy");
     fields.finish()?;
-    Some((copy?, set?.into_iter().collect()))
+    let copy = copy?;
+    let names: Vec<_> = copy.iter().map(|path| path.name().into_owned()).collect();
+    let mut repeated = names.iter().enumerate();
+    if let Some((_, name)) =
+        repeated.find(|(at, name)| names.iter().take(*at).any(|it| it == *name))
+    {
+        return copied?.reject_as(format_args!("two claims named {name:?}"), "each name once");
+    }
+    Some((copy, set?.into_iter().collect()))
 }
 
 /// The values that [`signing_algorithm`] accepts.

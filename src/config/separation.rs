@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::identity::MinterParts;
 use super::reader::Node;
@@ -169,19 +169,35 @@ fn refuse_audience(whole: &Node<'_>, audience: &str, provider: &str) {
 /// otherwise every request would fail.
 pub fn check_constants(
     whole: &Node<'_>,
-    minter: &MinterParts,
+    identities: &Identities<'_>,
     headers: &[ClaimHeader],
     by_user: Option<&UserClaimNames>,
 ) {
-    let constants = minter.constants();
+    let mut constants = vec![identities.defaults.constants()];
+    let audiences = identities.overrides().filter_map(|it| it.audiences.as_ref());
+    let of_rule = |it: &Vec<String>| Map::from_iter([("aud".to_owned(), it.as_slice().into())]);
+    constants.extend(audiences.map(of_rule));
     for ClaimHeader { name, path, format, .. } in headers {
         let is_by_user = by_user.is_some_and(|names| names.decide(path));
-        let value = path.find(&constants).filter(|_| !is_by_user);
-        if value.is_some_and(|value| !format.can_write(value)) {
+        let mut values = constants.iter().filter_map(|it| path.find(it));
+        if !is_by_user && values.any(|value| !format.can_write(value)) {
             let found = format!("the claim {path} with control characters, for the header {name}");
             let accepted = "a value without them, or the format json or json_base64";
             let _: Option<()> = whole.nearest(&["claim_to_headers"]).reject_as(found, accepted);
         }
+    }
+}
+
+/// Constant claims that are larger than what identities may be: every request would fail.
+pub fn check_size(whole: &Node<'_>, minter: &MinterParts, limit: usize) {
+    let text = Value::from(minter.constants()).to_string().len();
+    // base64url adds a third.
+    let bytes = text.saturating_add(text / 3);
+    if bytes > limit {
+        let found = format!("constant claims of {bytes} bytes in each identity token");
+        let accepted = format!("less than limits.max_identity_bytes, {limit}");
+        let node = whole.nearest(&["identity_token", "claims", "set"]);
+        let _: Option<()> = node.reject_as(found, accepted);
     }
 }
 

@@ -139,9 +139,19 @@ pub fn named(node: &Node<'_>, services: Option<&Services>) -> Option<Rc<Service>
 pub fn path(node: &Node<'_>) -> Option<String> {
     let is_path = |text: &&str| text.starts_with('/') && !text.contains([' ', '#']);
     if !node.value().as_str().is_some_and(|text| is_path(&text)) {
-        return node.reject("a path that starts with /");
+        return reject_path(node, "a path that starts with /");
     }
     node.plain_text().map(str::to_owned)
+}
+
+/// Refuses what is no path. A URL has what belongs into the service.
+fn reject_path<T>(node: &Node<'_>, accepted: &str) -> Option<T> {
+    let is_url = node.value().as_str().is_some_and(|text| text.contains("://"));
+    if is_url {
+        let host = "the host and the port of a service are its upstream and authority";
+        return node.reject_as("a URL", format_args!("{accepted}; {host}"));
+    }
+    node.reject(accepted)
 }
 
 /// A path that the gateway itself answers.
@@ -215,7 +225,7 @@ fn user_path(node: &Node<'_>) -> Option<PathTemplate> {
         return node.reject("{iss} for the issuer, {/provider} for a claim of that name");
     }
     let template = text.and_then(PathTemplate::parse);
-    template.or_else(|| node.reject(USER_PATH))
+    template.or_else(|| reject_path(node, USER_PATH))
 }
 
 /// Identity claims, with their pointers into the reply.

@@ -145,7 +145,10 @@ impl Sections {
         }
         if let (Some(headers), Some(user_info)) = (&self.headers, &self.user_info) {
             let by_user = user_info.as_ref().map(|(source, ..)| &source.names);
-            separation::check_constants(whole, minter, headers, by_user);
+            separation::check_constants(whole, &identities, headers, by_user);
+        }
+        if let Some(limits) = &self.options.limits {
+            separation::check_size(whole, minter, limits.max_identity_bytes);
         }
     }
 

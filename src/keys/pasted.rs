@@ -9,6 +9,10 @@ pub enum Pasted {
     EscapedLineBreaks,
     /// The block on one line.
     OneLine,
+    /// `-----END` behind the key, on the same line.
+    EndWithinLine,
+    /// The key behind `-----BEGIN ...-----`, on the same line.
+    BeginWithinLine,
     /// Quotes around it.
     Quoted,
     /// `EC PARAMETERS` before the key.
@@ -89,6 +93,8 @@ impl Pasted {
             () if !before.is_empty() => Self::Surrounded,
             () if !rest.contains("-----END") => Self::CutShort,
             () if !rest.trim_end().contains('\n') => Self::OneLine,
+            () if !ends_on_its_own_line(rest) => Self::EndWithinLine,
+            () if !rest.starts_with(['\n', '\r']) => Self::BeginWithinLine,
             () => return Ok(label),
         }))
     }
@@ -117,6 +123,12 @@ impl Pasted {
     }
 }
 
+/// Whether `-----END` begins a line.
+fn ends_on_its_own_line(rest: &str) -> bool {
+    let before = rest.split_once("-----END").map_or(rest, |(before, _)| before);
+    before.trim_end_matches([' ', '\t']).ends_with(['\n', '\r'])
+}
+
 fn ends_as_file(text: &str) -> bool {
     [".pem", ".key", ".jwk", ".json", ".crt", ".der", ".p8", ".pub"]
         .iter()
@@ -130,6 +142,8 @@ impl fmt::Display for Pasted {
                 "a PEM block with \\n, as two characters, in the place of line breaks"
             }
             Self::OneLine => "a PEM block that has lost its line breaks",
+            Self::EndWithinLine => "a PEM block without a line break before -----END",
+            Self::BeginWithinLine => "a PEM block without a line break after its first line",
             Self::Quoted => "a PEM block with quotes around it, which are part of the value",
             Self::EcParameters => {
                 "a block \"EC PARAMETERS\" before the key, as openssl ecparam -genkey writes it: \
@@ -203,6 +217,16 @@ mod tests {
             ("a certificate", pem("CERTIFICATE"), "a certificate, which holds no private key"),
             ("PGP", pem("PGP PRIVATE KEY BLOCK"), "a PEM block of another kind"),
             ("the first line", cut, "without its end"),
+            (
+                "the end within a line",
+                key.replace("\n-----END", "-----END"),
+                "without a line break before -----END",
+            ),
+            (
+                "the key behind the first line",
+                key.replacen("-----\n", "-----", 1),
+                "without a line break after its first line",
+            ),
             ("openssl's comments", format!("Private-Key: (256 bit)\n{key}"), "something before"),
             ("a Secret's data", base64, "base64 of a PEM block: decode it once more"),
             ("no BEGIN", INSIDE.to_owned(), "without its lines BEGIN and END"),

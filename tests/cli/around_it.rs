@@ -166,6 +166,104 @@ fn clusters_that_are_not_as_safe_as_they_look() {
 }
 
 #[test]
+fn words_of_yaml_around_the_configuration() {
+    let desk = Desk::new();
+    let cluster = "  - name: shop\n";
+    for (case, file, told) in [
+        (
+            "an id",
+            format!("node: {{id: n, cluster: c}}\n{}", envoy()),
+            ":1: warning: node.id: n without quotes is false to Envoy",
+        ),
+        ("an id in quotes", format!("node: {{id: \"n\", cluster: c}}\n{}", envoy()), ""),
+        (
+            "a domain",
+            with(&envoy(), "domains: [\"*\"]", "domains: [no]"),
+            "virtual_hosts[0].domains[0]: no without quotes is false to Envoy",
+        ),
+        (
+            "a field that is a flag",
+            with(&envoy(), cluster, &format!("{cluster}    respect_dns_ttl: yes\n")),
+            "",
+        ),
+    ] {
+        desk.put("envoy.yaml", &file);
+        let run = desk.run(&["check", "envoy.yaml"]).ended(0);
+        assert_eq!(run.out.lines().count(), if told.is_empty() { 1 } else { 2 }, "{case}: {run:?}");
+        assert!(run.out.contains(told), "{case}: {run:?}");
+    }
+    let kong = format!(
+        "_format_version: '3.0'\nplugins:\n- name: gatepass\n  config:\n{}- name: gatepass\n  route: off\n  \
+         config:\n{}services: [{{name: y, url: http://a}}]\n",
+        indented(OWN, 4).replace("upstream: auth,", "upstream: 'auth:80',"),
+        indented(OWN, 4).replace("upstream: auth,", "upstream: 'auth:80',")
+    );
+    desk.put("kong.yml", &kong);
+    let run = desk.run(&["check", "kong.yml"]).ended(0);
+    let told = "services[0].name: y without quotes is ";
+    assert_eq!(run.out.matches(told).count(), 1, "once for the file: {run:?}");
+}
+
+#[test]
+fn headers_that_no_service_gets() {
+    let desk = Desk::new();
+    let header = |claim: serde_json::Value| {
+        changed([("/claim_to_headers", json!([{"header": "x-a", "claim": claim}]))])
+    };
+    let no = "claim_to_headers[0].claim: no identity token has the claim";
+    let meant = "claim_to_headers[0].claim: did you mean country? no identity token has the claim";
+    for (claim, told) in [
+        (json!("plan"), no),
+        (json!("contry"), meant),
+        (json!(["contry"]), meant),
+        (json!("/contry/code"), meant.split("did").next().unwrap()),
+        (json!("country"), ""),
+        (json!(["country", "code"]), ""),
+        (json!("country.code"), "the claim \"country.code\" can mean two things"),
+        (json!("sub"), ""),
+        (json!(["consumer", "username"]), ""),
+    ] {
+        desk.put("own.yaml", &header(claim.clone()).to_string());
+        let run = desk.run(&["check", "own.yaml"]).ended(0);
+        assert!(run.out.contains(told), "{claim}: {run:?}");
+        let is_told = run.out.contains("no identity token has");
+        assert_eq!(
+            is_told,
+            !told.is_empty() && told != "the claim \"country.code\" can mean two things",
+            "{claim}: {run:?}"
+        );
+    }
+    let mut copied = header(json!("a.b"));
+    copied["identity_token"]["claims"]["copy"] = json!(["a.b"]);
+    desk.put("own.yaml", &copied.to_string());
+    let run = desk.run(&["check", "own.yaml"]).ended(0);
+    assert!(!run.out.contains("no identity token has"), "{run:?}");
+}
+
+#[test]
+fn basic_credentials_of_clients_where_the_identity_takes_their_place() {
+    let desk = Desk::new();
+    let bearer = json!({"name": "Authorization", "value_prefix": "Bearer "});
+    let bypass = json!({"match": {"path": "/token"}, "bypass": true});
+    let rule = |header| json!({"match": {"path": "/mcp"}, "identity": {"header": header}});
+    let told = "Authorization is removed from every request, Basic too";
+    for (case, rules, path) in [
+        ("of one rule", json!([bypass, rule(bearer)]), "rules[1].identity.header"),
+        ("another header", json!([bypass, rule(json!("x-identity"))]), ""),
+        (
+            "nothing bypasses",
+            json!([rule(json!({"name": "authorization", "value_prefix": "Bearer "}))]),
+            "",
+        ),
+    ] {
+        desk.put("own.yaml", &changed([("/rules", rules)]).to_string());
+        let run = desk.run(&["check", "own.yaml"]).ended(0);
+        assert_eq!(run.out.contains(told), !path.is_empty(), "{case}: {run:?}");
+        assert!(run.out.contains(path), "{case}: {run:?}");
+    }
+}
+
+#[test]
 fn secrets_with_a_line_break_at_their_end() {
     let desk = Desk::new();
     let own = |secret: &str| {

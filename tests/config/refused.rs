@@ -322,6 +322,16 @@ fn texts_of_a_certain_form() {
         ("/providers/shop/remote_jwks/path", json!("jwks"), "starts with /"),
         ("/providers/shop/remote_jwks/path", json!("/a b"), "starts with /"),
         ("/providers/shop/remote_jwks/path", json!("/a#b"), "starts with /"),
+        (
+            "/providers/shop/remote_jwks/path",
+            json!("https://a.example/jwks"),
+            "a path that starts with /; the host and the port of a service are its upstream and",
+        ),
+        (
+            "/user_info/path",
+            json!("https://a.example/users/{sub}"),
+            "are its upstream and authority",
+        ),
         ("/providers/shop/issuer", json!("https://auth.shop.example "), "without spaces around it"),
         ("/providers/shop/required_claims/tenant/0", json!(null), "a string, a number"),
         ("/providers/shop/required_claims/tenant/0", json!({}), "a string, a number"),

@@ -153,6 +153,62 @@ fn a_claim_that_is_the_same_for_all_can_be_sent() {
     }
 }
 
+/// Nor in the tokens of one rule.
+#[test]
+fn the_audience_of_a_rule_can_be_sent() {
+    for (audience, format, is_refused) in
+        [("a\tb", "text", true), ("a\tb", "json", false), ("orders", "text", false)]
+    {
+        for place in ["/rules/2/identity/audiences", "/resources/0/identity"] {
+            let value = match place.ends_with("audiences") {
+                true => json!([audience]),
+                false => json!({"audiences": [audience]}),
+            };
+            let got = problems(&[
+                (place, value),
+                (
+                    "/claim_to_headers",
+                    json!([{"header": "x-aud", "claim": "aud", "format": format}]),
+                ),
+            ]);
+            let paths: Vec<_> = got.iter().map(|[path, ..]| path.as_str()).collect();
+            let expected: &[&str] = if is_refused { &["$.claim_to_headers"] } else { &[] };
+            assert_eq!(paths, expected, "{place} {audience:?} {format}: {got:?}");
+        }
+    }
+}
+
+#[test]
+fn constant_claims_fit_into_an_identity() {
+    for (bytes, limit, is_refused) in
+        [(5000, 7168, false), (5500, 7168, true), (5500, 8192, false), (700, 1024, true)]
+    {
+        let got = problems(&[
+            ("/identity_token/claims/set", json!({"env": "x".repeat(bytes)})),
+            ("/limits/max_identity_bytes", json!(limit)),
+        ]);
+        let paths: Vec<_> = got.iter().map(|[path, ..]| path.as_str()).collect();
+        let expected: &[&str] = if is_refused { &["$.identity_token.claims.set"] } else { &[] };
+        assert_eq!(paths, expected, "{bytes} {limit}: {got:?}");
+    }
+}
+
+/// Two copies with one name would be one claim, with the value of whichever came last.
+#[test]
+fn each_claim_is_copied_once() {
+    for (copy, is_refused) in [
+        (json!(["a.b", ["a", "b"]]), true),
+        (json!(["/a/b", ["a", "b"]]), true),
+        (json!(["azp", "azp"]), true),
+        (json!(["a.b", "a.c", "a"]), false),
+    ] {
+        let got = problems(&[("/identity_token/claims/copy", copy.clone())]);
+        let paths: Vec<_> = got.iter().map(|[path, ..]| path.as_str()).collect();
+        let expected: &[&str] = if is_refused { &["$.identity_token.claims.copy"] } else { &[] };
+        assert_eq!(paths, expected, "{copy}: {got:?}");
+    }
+}
+
 /// A name may hold anything, the log has one line.
 #[test]
 fn names_with_line_breaks_stay_on_the_line() {
