@@ -5,6 +5,7 @@ use gatepass::identity::is_reserved;
 use gatepass::pipeline::Settings;
 use serde_json::Value;
 
+use crate::convert::NO_CLAIM;
 use crate::located::Warning;
 
 /// The warnings about a configuration that is accepted.
@@ -25,7 +26,11 @@ fn impossible_claims(document: &Value, settings: &Settings, root: &str) -> Vec<W
     }
     let headers = minter.headers.claims.iter().enumerate();
     let missing = headers.filter(|(_, header)| {
-        !header.is_copied && !header.path.starts_at(|name| is_reserved(name) || own.contains(&name))
+        // Written by `convert`, to be removed from clients' requests.
+        let is_meant = header.path.name() == NO_CLAIM;
+        !is_meant
+            && !header.is_copied
+            && !header.path.starts_at(|name| is_reserved(name) || own.contains(&name))
     });
     let warning = |(at, header): (usize, &gatepass::identity::ClaimHeader)| {
         let name = header.path.name();

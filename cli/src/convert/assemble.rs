@@ -40,7 +40,7 @@ const OWN_CLAIMS: [&str; 8] = ["iss", "aud", "sub", "exp", "iat", "client_id", "
 
 /// A claim that no identity token has: a header with it is never sent, and never as a client
 /// sent it.
-const NO_CLAIM: &str = "removed-by-convert";
+pub(crate) const NO_CLAIM: &str = "removed-by-convert";
 
 /// Puts the parts together. What a header cannot carry is left out, with a note.
 pub(super) fn assemble(parts: Parts, mut notes: Notes) -> Result<Converted, ConvertError> {

@@ -25,6 +25,7 @@ use std::fmt;
 use gatepass::config::Problems;
 use serde_json::Value;
 
+pub(crate) use self::assemble::NO_CLAIM;
 pub use self::selection::Selection;
 pub use self::source::convert;
 pub use crate::arguments::ConvertTo;
