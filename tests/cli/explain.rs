@@ -409,7 +409,14 @@ fn what_was_found_beside_what_was_expected() {
             &[],
             "/orders",
             "1900000000",
-            "(2027-01-15T08:05:00Z) is not after now, 1900000000 (2030-03-17T17:46:40Z) less 60 s",
+            "(2027-01-15T08:05:00Z) is not after now, 1900000000 (2030-03-17T17:46:40Z)",
+        ),
+        (
+            "ended within the skew",
+            &[],
+            "/orders",
+            "1800000330",
+            "NO exp 1800000300 (2027-01-15T08:05:00Z) is not after now, 1800000330 (2027-01-15T08:05:30Z)",
         ),
         (
             "too early",

@@ -217,8 +217,8 @@ impl Main {
 
     /// Sends a worker's callout, or joins an identical one in flight.
     fn send_for(&self, config: &Config<'_>, mailbox: Arc<Mailbox>, outgoing: Outgoing) {
-        let is_joinable = |request| self.joinable.borrow().get(request).copied();
-        let in_flight = outgoing.serves_all.then(|| is_joinable(&outgoing.request));
+        let joined = |request| self.joinable.borrow().get(request).copied();
+        let in_flight = outgoing.serves_all.then(|| joined(&outgoing.request));
         if let Some(number) = in_flight.flatten()
             && let Some(callout) = self.callouts.borrow_mut().get_mut(&number)
         {
