@@ -357,6 +357,29 @@ fn denials_with_exceptions() {
 }
 
 #[test]
+fn denials_by_the_value_of_a_claim() {
+    let wider = "now denies every token that has the claim, whatever its value";
+    for (key, values, is_wider) in [
+        ("claims[tier]", "values: [free]", true),
+        ("claims[scope]", "values: [bad]", true),
+        ("claims[tier]", "values: ['*', free]", true),
+        ("claims[tier]", "values: ['*']", false),
+        ("claims[tier]", "notValues: [gold]", false),
+    ] {
+        let made = converted(&format!(
+            "\
+{{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {{name: r}}, spec: {{jwtRules: [{{issuer: 'https://a.example'}}]}}}}
+---
+{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: p}}, spec: {{action: DENY, rules: [
+  {{when: [{{key: 'request.auth.{key}', {values}}}]}}]}}}}
+"
+        ));
+        let is_told = changes(&made).iter().any(|it| it.contains(wider));
+        assert_eq!(is_told, is_wider, "{key} {values}: {:#}", made.configuration);
+    }
+}
+
+#[test]
 fn keys_that_istio_waits_for() {
     let made = converted(
         "{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: r}, spec: {jwtRules: [{issuer: 'https://a.example', jwksUri: 'https://a.example/keys', timeout: 2.5s}]}}",

@@ -14,6 +14,9 @@ pub(super) struct Conditions {
     of_token: Vec<(Vec<Need>, Option<Need>)>,
     /// There are others, of which it is not known whether they hold.
     pub(super) has_others: bool,
+    /// They compare a claim's value, where no rule can require that it is another one: to
+    /// fail them, the claim must be absent.
+    pub(super) have_values: bool,
 }
 
 /// A set of requests with exceptions.
@@ -47,7 +50,11 @@ impl Conditions {
     /// The conditions of both.
     pub(super) fn and(&self, other: &Self) -> Self {
         let of_token = self.of_token.iter().chain(&other.of_token).cloned().collect();
-        Self { of_token, has_others: self.has_others || other.has_others }
+        Self {
+            of_token,
+            has_others: self.has_others || other.has_others,
+            have_values: self.have_values || other.have_values,
+        }
     }
 
     /// One clause for each way to meet all of them; `base` is what every request must meet.

@@ -93,6 +93,13 @@ pub(super) fn read(
 }
 
 fn about_denial(conditions: &Conditions, requests: &Requests, place: &str, notes: &mut Notes) {
+    if conditions.have_values {
+        notes.add(
+            place,
+            "now denies every token that has the claim, whatever its value: rules cannot require \
+             that a claim has another one",
+        );
+    }
     let is_exact = requests.matching.is_exact() && requests.except.iter().all(Match::is_exact);
     if conditions.denies_more() || requests.has_other_exceptions || !is_exact {
         notes.add(
@@ -294,6 +301,7 @@ fn of_claim(names: &[&str], values: &[String], without: &[String], conditions: &
         let plain = plain_values(values);
         let holds = if plain.is_empty() { Vec::new() } else { vec![with(plain)] };
         conditions.token(holds, Some(without_claim(&path)));
+        conditions.have_values |= values != ["*"];
     }
     if !without.is_empty() {
         let plain = plain_values(without);
