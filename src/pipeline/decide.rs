@@ -112,10 +112,7 @@ impl Pipeline {
                 self.deny_or_shadow(Current { request, head: &head, now }, denial, trace)
             }
             Halt::Wait(mut dispatch) => {
-                let id = self.request_id(request, &head).filter(|id| !id.is_empty());
-                if let Some(id) = id {
-                    self.callouts.attribute(&mut dispatch, id.into());
-                }
+                self.attribute(&mut dispatch, request, &head);
                 let callout = dispatch.id;
                 Step::Wait(*dispatch, Waiting { request, callout, head, memory, trace })
             }

@@ -106,7 +106,8 @@ impl Pipeline {
             return self.deny(current, Denial::LoginUnavailable, trace);
         };
         match self.call_login_service(position, login, current, &sanitized, Some(body)) {
-            Ok(dispatch) => {
+            Ok(mut dispatch) => {
+                self.attribute(&mut dispatch, request, &head);
                 let callout = dispatch.id;
                 let memory = RequestMemory::default();
                 Step::Wait(dispatch, Waiting { request, callout, head, memory, trace })

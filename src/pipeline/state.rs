@@ -18,7 +18,7 @@ use crate::event::{Event, Trace};
 use crate::host::{HostCapabilities, RequestId, RequestInfo};
 use crate::http::{HeaderName, LocalReply, RequestHead, log_id};
 use crate::identity::Minter;
-use crate::in_flight::{CalloutOutcome, Callouts, RequestMemory};
+use crate::in_flight::{CalloutOutcome, Callouts, Dispatch, RequestMemory};
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Counters, Sample, Series};
@@ -316,6 +316,19 @@ impl Pipeline {
         let of_host = self.info.as_ref().and_then(|info| info.request_id(request));
         let id = of_host.or_else(|| head.first(REQUEST_ID).map(<[u8]>::to_vec))?;
         Some(log_id(&id, MAX_REQUEST_ID))
+    }
+
+    /// Has a callout name the request that it is sent for.
+    pub(super) fn attribute(
+        &mut self,
+        dispatch: &mut Dispatch,
+        request: RequestId,
+        head: &RequestHead,
+    ) {
+        let id = self.request_id(request, head).filter(|id| !id.is_empty());
+        if let Some(id) = id {
+            self.callouts.attribute(dispatch, id.into());
+        }
     }
 
     /// Begins a request. Must be called once, with the whole head, before any part of it

@@ -50,7 +50,7 @@ const METHODS: [(&str, bool); 5] =
     [("GET", false), ("POST", true), ("PUT", true), ("PATCH", true), ("DELETE", false)];
 
 /// Header fields passed to the service, besides method, target, body and cookies.
-const PASSED: [&str; 9] = [
+const PASSED: [&str; 8] = [
     "accept",
     "accept-language",
     // Of the body, which is passed on as it is.
@@ -61,7 +61,6 @@ const PASSED: [&str; 9] = [
     "referer",
     "sec-fetch-site",
     "user-agent",
-    "x-request-id",
 ];
 
 /// The source of the client's address: never the client itself.

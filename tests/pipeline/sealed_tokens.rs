@@ -470,12 +470,12 @@ fn what_the_service_gets_to_see() {
             "origin",
             "referer",
             "user-agent",
-            "x-request-id",
         ];
         if host.writes_forwarded {
             expected.splice(9..9, ["x-forwarded-for", "x-forwarded-proto"]);
         }
         assert_eq!(names, expected);
+        assert!(sent.callout.head().contains(&("x-request-id", "9c3f")));
         for (name, value) in [
             ("accept", "text/html, application/json"),
             ("accept-encoding", "identity"),
@@ -508,6 +508,7 @@ fn a_body_is_waited_for() {
             ("content-length", &length),
             ("content-type", "application/json"),
             ("x-consumer-id", "forged"),
+            ("x-request-id", &"a".repeat(70)),
         ];
         let Step::Receive(submission) = world.begin(head(&fields)) else {
             panic!("no body wanted")
@@ -520,6 +521,9 @@ fn a_body_is_waited_for() {
         assert_eq!((sent.callout.method, sent.callout.path.as_str()), ("POST", "/login"));
         assert_eq!(sent.callout.body.as_ref().unwrap().expose(), body.as_bytes());
         assert_eq!(sent_field(&sent, "content-type").as_deref(), Some("application/json"));
+        // Of any length in the head of the request.
+        let id = "a".repeat(64);
+        assert_eq!(sent.callout.request_id.as_deref(), Some(&*id));
         assert!(!format!("{sent:?}").contains("wonder"), "the password is a secret");
         let says = service_says(200, &[JSON], &json!({"access_token": alice()}).to_string());
         let reply = answered(world.complete(sent.id, waiting, &says));
@@ -531,6 +535,16 @@ fn a_body_is_waited_for() {
         };
         let step = world.gateway.submit(submission, None, now);
         assert_eq!(answered(step).status, 413, "the host cannot read it");
+
+        let Step::Receive(submission) = world.begin(head(&fields)) else {
+            panic!("no body wanted")
+        };
+        let (sent, _) = awaits(world.gateway.submit(submission, Some(body.into()), now));
+        world.gateway.take_log();
+        world.gateway.complete(sent.id, &failed(), now).unwrap();
+        let log: Vec<_> = world.gateway.take_log().iter().map(|event| event.json()).collect();
+        let [line] = log.as_slice() else { panic!("{log:?}") };
+        assert_eq!((&line["event"], &line["request_id"]), (&json!("login_failed"), &json!(id)));
     }
 }
 
