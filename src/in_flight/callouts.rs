@@ -261,12 +261,13 @@ impl Callouts {
         }
     }
 
-    /// Records for which request a callout is sent, and has it say so.
+    /// Records for which request a callout is sent, and has it say so if it is of one user.
     pub(crate) fn attribute(&mut self, dispatch: &mut Dispatch, request_id: Rc<str>) {
-        if let Some(opened) = self.open.get_mut(&dispatch.id) {
-            opened.request_id = Some(Rc::clone(&request_id));
+        let Some(opened) = self.open.get_mut(&dispatch.id) else { return };
+        if opened.purpose.is_of_user() {
+            dispatch.callout.request_id = Some(Rc::clone(&request_id));
         }
-        dispatch.callout.request_id = Some(request_id);
+        opened.request_id = Some(request_id);
     }
 
     /// The purpose of a callout in flight.

@@ -64,6 +64,15 @@ impl Purpose {
         !matches!(self, Self::Login(_) | Self::Consumer(_) | Self::Forward)
     }
 
+    /// True if it is for one user's requests: what a client chooses, such as a request's id, must
+    /// not go where it could spoil what all requests depend on.
+    pub(super) const fn is_of_user(&self) -> bool {
+        match self {
+            Self::UserInfo(_) | Self::Introspection(_) | Self::Login(_) | Self::Forward => true,
+            Self::Keys(_) | Self::DuplicateKeys(_) | Self::Tokens(..) | Self::Consumer(_) => false,
+        }
+    }
+
     pub(super) const fn kind(&self) -> Kind {
         match self {
             Self::Keys(_) => Kind::Keys,

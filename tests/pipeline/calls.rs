@@ -59,14 +59,23 @@ fn a_call_names_the_request_that_it_is_sent_for() {
     let named = |token: &str, id: &str| {
         head(&[("authorization", &format!("Bearer {token}")), ("x-request-id", id)])
     };
-    for (case, config, token, event) in [
-        ("keys", remote([]), alice(), "keys_not_fetched"),
-        ("user info", with_users([]), alice(), "user_info_failed"),
-        ("introspection", introspecting(), "reference".to_owned(), "introspection_failed"),
+    let named_first = Some("the-first");
+    for (case, config, token, event, expected) in [
+        // All requests depend on it, so that no client may have a say in it.
+        ("keys", remote([]), alice(), "keys_not_fetched", None),
+        ("discovery", discovering(), alice(), "keys_not_fetched", None),
+        ("user info", with_users([]), alice(), "user_info_failed", named_first),
+        (
+            "introspection",
+            introspecting(),
+            "reference".to_owned(),
+            "introspection_failed",
+            named_first,
+        ),
     ] {
         let mut world = World::new(&config, ENVOY);
         let (first, _) = awaits(world.begin(named(&token, "the-first")));
-        assert_eq!(header(&first.callout, "x-request-id"), Some("the-first"), "{case}");
+        assert_eq!(header(&first.callout, "x-request-id"), expected, "{case}");
         joins(world.begin(named(&token, "the-second")));
         world.gateway.take_log();
         world.gateway.complete(first.id, &reply(500, b"{}"), world.now()).unwrap();
