@@ -223,20 +223,20 @@ pub enum Event {
     HostError(HostFailure),
     /// No identity token could be made.
     NotMinted(MintError),
-    /// The event of a callout that was sent for this request.
-    Of(String, Box<Self>),
+    /// The event of a callout that was sent for the request with this id.
+    ForRequest(String, Box<Self>),
 }
 
 impl Event {
     /// The same event, of a callout that was sent for the request with this id.
-    pub(crate) fn caused_by(self, request_id: &str) -> Self {
-        Self::Of(request_id.to_owned(), Box::new(self))
+    pub(crate) fn for_request(self, request_id: &str) -> Self {
+        Self::ForRequest(request_id.to_owned(), Box::new(self))
     }
 
     /// The severity.
     pub fn level(&self) -> Level {
         match self {
-            Self::Of(_, event) => event.level(),
+            Self::ForRequest(_, event) => event.level(),
             // A client's mistake is informational; a service's failure is a warning.
             Self::Denied(it) | Self::WouldDeny(it) if it.status < 500 => Level::Info,
             Self::StreamEnded(_) => Level::Info,
@@ -263,7 +263,7 @@ impl Event {
     /// Its `event` in the log.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Of(_, event) => event.name(),
+            Self::ForRequest(_, event) => event.name(),
             Self::Denied(_) => "denied",
             Self::WouldDeny(_) => "would_deny",
             Self::StreamEnded(_) => "stream_ended",
@@ -335,7 +335,7 @@ impl Event {
             Self::AnnouncementNotApplied(denial) => caused(denial),
             Self::HostError(failure) => caused(failure),
             Self::NotMinted(error) => caused(error),
-            Self::Of(id, event) => merged(event.json(), json!({ "request_id": id })),
+            Self::ForRequest(id, event) => merged(event.json(), json!({ "request_id": id })),
         }
     }
 }

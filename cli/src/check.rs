@@ -37,15 +37,12 @@ fn findings(configuration: &Configuration) -> Findings {
         }
     };
     problems.extend(beyond_host(configuration));
-    let hidden = hidden_variables(configuration);
-    // Set or not, it is not read.
-    let is_hidden = |it: &Problem| hidden.iter().any(|hidden| hidden.path == it.path);
-    problems.retain(|it| it.kind != ProblemKind::VariableUnset || !is_hidden(it));
-    problems.extend(hidden);
-    let (withheld, perhaps) = withheld_variables(configuration);
-    let is_withheld = |it: &Problem| withheld.iter().any(|withheld| withheld.path == it.path);
-    problems.retain(|it| it.kind != ProblemKind::VariableUnset || !is_withheld(it));
-    problems.extend(withheld);
+    let (mut unread, perhaps) = withheld_variables(configuration);
+    unread.extend(hidden_variables(configuration));
+    // Set or not.
+    let is_unread = |it: &Problem| unread.iter().any(|unread| unread.path == it.path);
+    problems.retain(|it| it.kind != ProblemKind::VariableUnset || !is_unread(it));
+    problems.extend(unread);
     warnings.extend(perhaps);
     problems.extend(withheld_capabilities(configuration));
     problems.extend(configuration.frame.problems.iter().cloned());

@@ -33,7 +33,7 @@ impl Pipeline {
         let outcome = self.outcome(callout, reply, now);
         if let Some(id) = request_id {
             let events = self.log.split_off(logged);
-            self.log.extend(events.into_iter().map(|event| event.caused_by(&id)));
+            self.log.extend(events.into_iter().map(|event| event.for_request(&id)));
         }
         Some(CalloutOutcome(Rc::new(outcome)))
     }

@@ -18,7 +18,7 @@ use crate::event::{Event, Trace};
 use crate::host::{HostCapabilities, RequestId, RequestInfo};
 use crate::http::{HeaderName, LocalReply, RequestHead, log_id};
 use crate::identity::Minter;
-use crate::in_flight::{CalloutOutcome, Callouts, Dispatch, RequestMemory};
+use crate::in_flight::{CalloutOutcome, Callouts, Dispatch, Purpose, RequestMemory};
 use crate::introspection::Introspection;
 use crate::keys::{Crypto, SigningKey, VerifyingKey};
 use crate::metrics::{Cache, Counters, Sample, Series};
@@ -325,6 +325,10 @@ impl Pipeline {
         request: RequestId,
         head: &RequestHead,
     ) {
+        // The host looks up its consumers itself, for every request.
+        if matches!(self.callouts.purpose(dispatch.id), Some(Purpose::Consumer(_))) {
+            return;
+        }
         let id = self.request_id(request, head).filter(|id| !id.is_empty());
         if let Some(id) = id {
             self.callouts.attribute(dispatch, id.into());

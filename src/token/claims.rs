@@ -131,6 +131,12 @@ pub fn numeric_date<'a>(
     }
 }
 
+/// Whether a token with this `exp` has ended, regardless of clock skew: an identity minted for
+/// it would be expired. In whole seconds, like the minted `exp`.
+pub(super) const fn has_ended(exp: UnixTime, now: UnixTime) -> bool {
+    exp.as_secs() <= now.as_secs()
+}
+
 /// A claim that should be a NumericDate but is not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotADate;

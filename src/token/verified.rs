@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::claims::Claims;
+use super::claims::{Claims, has_ended};
 use super::{Actor, Audience, Confirmation, Grant, KnownGrants, ProviderId, Scopes, text_of};
 use crate::json::Document;
 use crate::time::{Deadline, Span, UnixTime};
@@ -170,10 +170,9 @@ impl Verified {
         self.expires.get()
     }
 
-    /// Its `exp`, if that has passed, regardless of clock skew: an identity minted for it
-    /// would be expired. In whole seconds, like the minted `exp`.
+    /// Its `exp`, if that has passed, regardless of clock skew.
     pub fn ended(&self, now: UnixTime) -> Option<UnixTime> {
-        self.expires().filter(|exp| exp.as_secs() <= now.as_secs())
+        self.expires().filter(|exp| has_ended(*exp, now))
     }
 
     /// Those of its `claims` by which revocations select it, for a token that is derived

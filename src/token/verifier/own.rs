@@ -11,7 +11,7 @@ use crate::distinct::Distinct;
 use crate::json::{Document, Members};
 use crate::keys::{Algorithm, Crypto, VerifyingKey};
 use crate::time::{Span, UnixTime};
-use crate::token::claims::Claims;
+use crate::token::claims::{Claims, has_ended};
 use crate::token::{
     Actor, Audience, Found, Grant, Provider, ProviderId, Providers, REVOKED_BY, Rejection, Scopes,
     Untrusted, numeric_date, text_of,
@@ -156,7 +156,7 @@ fn check_times(claims: Members<'_>, now: UnixTime) -> Result<UnixTime, Rejection
         date.ok_or_else(|| Rejection::ClaimMissing(name.into()))
     };
     let (exp, iat, nbf) = (date("exp")?, date("iat")?, date("nbf")?);
-    if exp.as_secs() <= now.as_secs() {
+    if has_ended(exp, now) {
         return Err(Rejection::Expired { exp, now });
     }
     match [iat, nbf].into_iter().find(|from| now < from.minus(CLOCK_SKEW)) {

@@ -2,11 +2,19 @@
 
 use crate::json::Members;
 use crate::time::{Span, UnixTime};
+use crate::token::claims::has_ended;
 use crate::token::{Provider, Rejection, numeric_date};
 
 /// A date claim; a malformed one never counts as absent.
 fn date(claims: Members<'_>, name: &'static str) -> Result<Option<UnixTime>, Rejection> {
     numeric_date(claims, name).map_err(|_| Rejection::ClaimMalformed(name))
+}
+
+fn check_ended(exp: Option<UnixTime>, now: UnixTime) -> Result<(), Rejection> {
+    match exp {
+        Some(exp) if has_ended(exp, now) => Err(Rejection::Expired { exp, now }),
+        _ => Ok(()),
+    }
 }
 
 impl Provider {
@@ -28,7 +36,8 @@ impl Provider {
     }
 
     /// Each check of the dates by itself, for a report: the claim, or `lifetime`, and the
-    /// result. A token is rejected at the first that fails.
+    /// result. A request is denied for the first that fails: within the skew after `exp`, where
+    /// its identity would be minted.
     pub fn inspect_times(
         &self,
         claims: Members<'_>,
@@ -41,7 +50,7 @@ impl Provider {
             _ => Ok(()),
         };
         [
-            ("exp", exp.and_then(|exp| self.check_expiration(exp, now))),
+            ("exp", exp.and_then(|exp| self.check_expiration(exp, now).and(check_ended(exp, now)))),
             ("nbf", nbf.and_then(|nbf| self.check_not_before(nbf, now))),
             ("iat", iat.and_then(|iat| self.check_issued_at(iat, now))),
             ("lifetime", lifetime),
