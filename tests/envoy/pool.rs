@@ -1,9 +1,10 @@
 //! Envoys that tests share.
 //!
-//! To start one costs seconds of processor time, since each compiles the module. Most tests
-//! need none of their own: they get a listener and clusters, by files that Envoy watches,
-//! beside those of others, and take them away again. What is said of a whole Envoy (its
-//! log, its memory, statistics of the filter, how it starts) needs `Setup::start`.
+//! To start one costs seconds of processor time where it compiles the module, and a fifth of one
+//! where the module is native. Most tests need none of their own: they get a listener and
+//! clusters, by files that Envoy watches, beside those of others, and take them away again. What
+//! is said of a whole Envoy (its log, its memory, statistics of the filter, how it starts) needs
+//! `Setup::start`.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpStream};

@@ -164,11 +164,6 @@ impl Setup {
     /// Envoy but that, see [`pool`].
     pub async fn start_beside_others(self) -> Gateway {
         assert!(self.file.is_none() && self.drain.is_none(), "these are for a whole Envoy");
-        // Without a module to compile an Envoy starts at once. There the callouts of all would
-        // wait for one another, and for what starts and ends, on its main thread.
-        if Door::chosen() == Door::Native {
-            return self.start().await;
-        }
         let pool = pool::of(self.workers).await;
         let mut ports = Ports::unused().with_one_upstream();
         ports.admin = pool.admin;
@@ -190,9 +185,6 @@ impl Setup {
 
     /// As [`Setup::start_refused`], as a listener that is offered to a running Envoy.
     pub async fn refused_beside_others(self) -> String {
-        if Door::chosen() == Door::Native {
-            return self.start_refused().await;
-        }
         let (pool, _turn) = pool::refusing().await;
         let ports = Ports { admin: pool.admin, ..Ports::unused().with_one_upstream() };
         let config = ports.render(&Door::chosen().translate(&self.config));
