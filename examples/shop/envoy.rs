@@ -165,6 +165,8 @@ impl Envoy {
             .args(["--concurrency", &options.workers.to_string()])
             .args(["--log-level", "warning"])
             .args(["--component-log-level", "wasm:info,dynamic_modules:info"])
+            // Or it writes its access log every ten seconds.
+            .args(["--file-flush-interval-msec", "100"])
             // Or two of them on one machine meet in shared memory.
             .arg("--disable-hot-restart")
             .envs(options.door.environment().iter().copied())

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
 
 use regex::Regex;
 use serde_json::Value;
 use tokio::sync::OnceCell;
-use tokio::time::sleep;
 
 use crate::gateway::{Gateway, Setup, until};
 use crate::stack::door::Door;
@@ -80,33 +78,49 @@ fn relabelled((name, labels): Named, rules: &[(Regex, Value)]) -> Named {
     (labels.remove("__name__").unwrap(), labels)
 }
 
-/// A request or two of each kind, and what was counted of them.
+/// A request or two of each kind, and what was counted of them by the bundled configuration:
+/// for all tests that look at that, since an Envoy costs seconds to start.
+async fn scraped() -> Vec<String> {
+    static SCRAPED: OnceCell<Vec<String>> = OnceCell::const_new();
+    SCRAPED.get_or_init(|| scrape_after_traffic(Setup::bundled())).await.clone()
+}
+
 async fn scrape_after_traffic(setup: Setup) -> Vec<String> {
+    // Each worker asks for its users by itself.
     let gateway = setup.workers(1).start().await;
     gateway.ready().await;
     let token = gateway.token("alice");
     for _ in 0..3 {
         assert_eq!(gateway.get("/orders", &token).await.status, 200);
     }
-    gateway.send(Request::get("/orders")).await;
-    assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
-    let has = |lines: &[String], words: &[&str]| {
-        lines.iter().any(|line| words.iter().all(|word| line.contains(word)))
+    assert_eq!(gateway.send(Request::get("/orders")).await.status, 401);
+    // One in 64 requests of a worker is measured.
+    for _ in 0..HEALTH {
+        assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
+    }
+    // By whatever name.
+    let has = |lines: &[String], words: &[&str], number: &dyn Fn(u64) -> bool| {
+        let mut lines = lines.iter().filter(|line| words.iter().all(|word| line.contains(word)));
+        lines.any(|line| line.rsplit(' ').next().and_then(|it| it.parse().ok()).is_some_and(number))
     };
-    let counted = || async {
+    // Each worker hands on what it counted ten times a second; a histogram is there when Envoy
+    // has put together what its workers recorded.
+    let is_counted = || async {
         let lines = scrape(&gateway).await;
-        has(&lines, &["gatepass_minted_total{} 1"])
-            // A module's histograms are there when Envoy has put them together.
-            && has(&lines, &["gatepass_callout_milliseconds", "users", "_count"])
+        has(&lines, &["gatepass_requests_total", "bypassed"], &|count| count == HEALTH)
+            && has(&lines, &["gatepass_callout_milliseconds_", "users", "_count"], &|it| it == 1)
+            && has(&lines, &["gatepass_processing_microseconds_", "_count"], &|it| it > 0)
     };
-    until("what was counted is there", counted).await;
+    until("what was counted is there", is_counted).await;
     scrape(&gateway).await
 }
 
-/// Of the bundled configuration, which two tests look at.
-async fn scraped() -> Vec<String> {
-    static SCRAPED: OnceCell<Vec<String>> = OnceCell::const_new();
-    SCRAPED.get_or_init(|| scrape_after_traffic(Setup::bundled())).await.clone()
+/// Requests that ask for no token.
+const HEALTH: u64 = 140;
+
+/// The value of a series, with its labels in order.
+fn value(lines: &[String], name: &str) -> Option<u64> {
+    lines.iter().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// Every metric and label that alerts and dashboard speak of is one that Envoy has.
@@ -114,8 +128,7 @@ async fn scraped() -> Vec<String> {
 async fn alerts_and_dashboard_ask_for_what_there_is() {
     let mut lines = scraped().await;
     // What would be denied is counted in shadow mode alone.
-    let shadow = Setup::bundled().replace_block("errors:", "mode: shadow");
-    lines.extend(scrape_after_traffic(shadow).await);
+    lines.extend(shadowed().await.lines.clone());
     let found = named(&lines);
     let dashboard: Value = serde_json::from_str(&example("dashboard.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
@@ -216,31 +229,13 @@ async fn prometheus_makes_the_names_that_envoy_was_not_told_of() {
     }
 }
 
-/// A series with its labels in order, and its value.
-async fn series(gateway: &Gateway, name: &str) -> Option<u64> {
-    let lines = scrape(gateway).await;
-    lines.iter().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_reads_what_was_counted_with_labels() {
-    // Each worker asks for its users by itself.
-    let gateway = Setup::bundled().workers(1).start().await;
-    gateway.ready().await;
-    let token = gateway.token("alice");
-    for _ in 0..3 {
-        assert_eq!(gateway.get("/orders", &token).await.status, 200);
-    }
-    assert_eq!(gateway.send(Request::get("/orders")).await.status, 401);
-    gateway.send(Request::get("/health")).await;
-    let denied = r#"gatepass_requests_total{outcome="denied",code="token_missing"}"#;
-    until("the counts are there", || async { series(&gateway, denied).await == Some(1) }).await;
-    // Each worker hands on what it counted ten times a second.
-    sleep(Duration::from_secs(1)).await;
-    let lines = scrape(&gateway).await.join("\n");
+    let lines = scraped().await;
     for (name, expected) in [
         (r#"gatepass_requests_total{outcome="allowed",code="none"}"#, 3),
-        (r#"gatepass_requests_total{outcome="bypassed",code="none"}"#, 1),
+        (r#"gatepass_requests_total{outcome="bypassed",code="none"}"#, HEALTH),
+        (r#"gatepass_requests_total{outcome="denied",code="token_missing"}"#, 1),
         (r#"gatepass_requests_total{outcome="denied",code="token_expired"}"#, 0),
         (r#"gatepass_fetches_total{service="users",result="2xx"}"#, 1),
         ("gatepass_minted_total{}", 1),
@@ -249,25 +244,14 @@ async fn prometheus_reads_what_was_counted_with_labels() {
         // Envoy's cryptography has none, the native module's has.
         (r#"gatepass_crypto_host{algorithm="EdDSA"}"#, (Door::chosen() == Door::Native).into()),
     ] {
-        assert_eq!(series(&gateway, name).await, Some(expected), "{name} in\n{lines}");
+        assert_eq!(value(&lines, name), Some(expected), "{name} in\n{}", lines.join("\n"));
     }
-    let age = series(&gateway, r#"gatepass_jwks_age_seconds{provider="shop"}"#).await;
+    let age = value(&lines, r#"gatepass_jwks_age_seconds{provider="shop"}"#);
     assert!(age.is_some_and(|age| age < 60), "{age:?}");
-    assert!(lines.contains("# TYPE gatepass_callout_milliseconds histogram"), "{lines}");
-    let callouts = r#"gatepass_callout_milliseconds_count{service="users"}"#;
-    let merged = || async { series(&gateway, callouts).await == Some(1) };
-    until("Envoy has put together what its workers recorded", merged).await;
-    // One in 64 requests of a worker is measured.
-    for _ in 0..140 {
-        assert_eq!(gateway.send(Request::get("/health")).await.status, 200);
-    }
-    let measured = || async {
-        let count = series(&gateway, "gatepass_processing_microseconds_count{}").await;
-        count.is_some_and(|count| count > 0)
-    };
-    until("requests are measured", measured).await;
+    let is_histogram = |line: &String| line == "# TYPE gatepass_callout_milliseconds histogram";
+    assert!(lines.iter().any(is_histogram), "{lines:#?}");
     // No label is left in a name.
-    let names = lines.lines().filter_map(|line| line.split(['{', ' ']).next());
+    let names = lines.iter().filter_map(|line| line.split(['{', ' ']).next());
     let names: Vec<_> = names.filter(|name| name.starts_with("gatepass_")).collect();
     assert!(names.len() > 10, "{names:?}");
     for name in names {
@@ -276,8 +260,18 @@ async fn prometheus_reads_what_was_counted_with_labels() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn shadow_mode_denies_nobody_and_forwards_nothing_forged() {
+/// What an Envoy in shadow mode counted and logged.
+struct Shadowed {
+    lines: Vec<String>,
+    would_deny: Vec<Value>,
+}
+
+async fn shadowed() -> &'static Shadowed {
+    static SHADOWED: OnceCell<Shadowed> = OnceCell::const_new();
+    SHADOWED.get_or_init(send_in_shadow_mode).await
+}
+
+async fn send_in_shadow_mode() -> Shadowed {
     let setup = Setup::bundled().replace_block("errors:", "mode: shadow");
     let gateway = setup.start().await;
     gateway.ready().await;
@@ -300,9 +294,15 @@ async fn shadow_mode_denies_nobody_and_forwards_nothing_forged() {
     let seen = seen.seen();
     assert_eq!(seen.identity()["sub"], "alice");
     assert!(seen.values("txn-token").is_empty());
-    let shadow = r#"gatepass_requests_total{outcome="shadow",code="insufficient_scope"}"#;
-    until("the counts are there", || async { series(&gateway, shadow).await == Some(1) }).await;
-    let lines: Vec<Value> = would_deny(&gateway);
+    let denied = r#"gatepass_requests_total{outcome="shadow",code="insufficient_scope"}"#;
+    let is_counted = || async { value(&scrape(&gateway).await, denied) == Some(1) };
+    until("the counts are there", is_counted).await;
+    Shadowed { lines: scrape(&gateway).await, would_deny: would_deny(&gateway) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shadow_mode_denies_nobody_and_forwards_nothing_forged() {
+    let lines = &shadowed().await.would_deny;
     let codes: Vec<_> = lines.iter().map(|line| line["code"].as_str().unwrap()).collect();
     assert_eq!(codes, ["token_missing", "token_malformed", "insufficient_scope"]);
     assert_eq!(lines[2]["consumer"], "web");
