@@ -104,10 +104,12 @@ pub fn filter(groups: &[Group], signer: &Signer) -> Value {
             State::Warm => (LONG_SECONDS - 1, LONG_SECONDS),
             State::Expired => (SHORT_SECONDS, SHORT_SECONDS + 1),
         };
-        config["revocation"] = json!({"feed": {
+        let feed = json!({
             "service": "faulty", "path": format!("/feed/{}", groups[0]),
             "poll_seconds": poll, "max_stale_seconds": max_stale,
-        }});
+        });
+        // Of its own: one for all would change with each poll of a hundred others.
+        config["revocation"] = json!({"ledger": groups[0].to_string(), "feed": feed});
     }
     config
 }
