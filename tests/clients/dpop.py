@@ -5,10 +5,19 @@ import json
 import sys
 
 import requests
+from jwskate import Jwk
 from requests_oauth2client import DPoPKey, DPoPToken
 
 algorithm, url = sys.argv[1:]
-key = DPoPKey.generate(alg=algorithm)
+# Or RSA keys are of 4096 bits, which take long to find.
+size = {"key_size": 2048} if algorithm in ["RS256", "PS256"] else {}
+
+
+def new_key():
+    return DPoPKey(private_key=Jwk.generate(alg=algorithm, **size))
+
+
+key = new_key()
 print(key.dpop_jkt, flush=True)
 token = sys.stdin.readline().strip()
 
@@ -27,7 +36,7 @@ for name in ["first", "second", "third"]:
         first = response
         key.handle_rs_provided_dpop_nonce(response)
 # Another key knows the nonce too, so that it is the key which is refused.
-other = DPoPKey.generate(alg=algorithm)
+other = new_key()
 other.handle_rs_provided_dpop_nonce(first)
 tell("by another key", requests.get(url, auth=DPoPToken(access_token=token, _dpop_key=other)))
 tell("as bearer", requests.get(url, headers={"authorization": f"Bearer {token}"}))
