@@ -23,6 +23,7 @@ build = {
     ["kong.plugins.gatepass.openresty"] = "kong/plugins/gatepass/openresty.lua",
     ["kong.plugins.gatepass.reply"] = "kong/plugins/gatepass/reply.lua",
     ["kong.plugins.gatepass.schema"] = "kong/plugins/gatepass/schema.lua",
+    ["kong.plugins.gatepass.timer"] = "kong/plugins/gatepass/timer.lua",
     ["kong.plugins.gatepass.worker"] = "kong/plugins/gatepass/worker.lua",
   },
   install = { lib = { libgatepass_kong = "libgatepass_kong.so" } },

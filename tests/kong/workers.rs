@@ -1,5 +1,7 @@
 //! Workers: the collector at every step, reloads under load, other configurations, vaults.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -295,4 +297,64 @@ async fn gateways_come_and_go_while_one_waits_in_its_tick() {
     for gateway in ["old-1=2", "old-2=2", "old-3=2", "new-1=1", "new-100=1"] {
         assert!(text.contains(gateway), "{gateway}: {text}");
     }
+}
+
+/// A clock that can be set back, and Kong's timers, which then stand still.
+const CLOCK: &str = "
+  local real, shift = ngx.now, 0
+  ngx.now = function() return real() + shift end
+  set_back = function(seconds) shift = shift - seconds end
+  native_timer_every = ngx.timer.every
+  ngx.timer.every = function() return true end ";
+
+/// The feed goes on being polled, and what is counted is shown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_back_stops_nothing() {
+    let page = "location = /set_back { content_by_lua_block { set_back(3600) ngx.say() } }";
+    let nginx = Setup::bundled().init(CLOCK).server(page).start().await;
+    nginx.ready().await;
+    assert_eq!(nginx.send(Request::get("/set_back")).await.status, 200);
+    let first = fetches(&nginx).await;
+    until("the feed was polled, and that was counted", || async {
+        fetches(&nginx).await > first + 1
+    })
+    .await;
+}
+
+/// How many calls of the auth service succeeded, as the metrics have it.
+async fn fetches(nginx: &Nginx) -> u64 {
+    let answer = nginx.send(Request::get("/stub/metrics")).await;
+    let page = String::from_utf8(answer.body).unwrap();
+    let name = "gatepass_fetches_total{";
+    let of_auth = |line: &&str| line.starts_with(name) && line.contains("auth");
+    page.lines()
+        .filter(of_auth)
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+        .sum()
+}
+
+/// Kong's timers, which a worker that shuts down no longer runs after a while.
+const ENDING: &str = "
+  native_timer_at = ngx.timer.at
+  ngx.timer.at = function(...)
+    return ngx.worker.exiting() or native_timer_at(...)
+  end ";
+
+/// Its requests may have begun before, and still need calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_shuts_down_still_calls_services() {
+    let nginx = Setup::bundled().init(ENDING).start().await;
+    nginx.ready().await;
+    let request = Request::get("/orders").bearer(&nginx.token("alice")).into_bytes();
+    let (first, rest) = request.split_at(20);
+    let mut stream = TcpStream::connect(("127.0.0.1", nginx.ports.listener)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(first).unwrap();
+    sleep(Duration::from_millis(300)).await;
+    nginx.signal(Signal::SIGHUP);
+    sleep(Duration::from_secs(1)).await;
+    stream.write_all(rest).unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
 }

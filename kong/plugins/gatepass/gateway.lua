@@ -12,10 +12,11 @@ local exchange = require "kong.plugins.gatepass.exchange"
 local headers = require "kong.plugins.gatepass.headers"
 local library = require "kong.plugins.gatepass.library"
 local log = require "kong.plugins.gatepass.log"
+local timer = require "kong.plugins.gatepass.timer"
 
 local ngx = ngx
 local C = library.library
-local now, timer_at = ngx.now, ngx.timer.at
+local now, soon = ngx.now, timer.soon
 local read_body, get_body_data, get_body_file =
   ngx.req.read_body, ngx.req.get_body_data, ngx.req.get_body_file
 local set_header, set_uri_args = headers.set, ngx.req.set_uri_args
@@ -42,6 +43,12 @@ local LONGEST_WAIT = 120
 -- oldest are given up first.
 local RETRY_SECONDS = 1
 local MAX_PENDING = 1000
+
+-- Whether it is time for something that is due at `at`, `pause` after the last time: also
+-- if the clock was set back meanwhile.
+local function is_due(at, pause, moment)
+  return moment >= at or at - moment > pause
+end
 
 -- The library's denial, for when there is no gateway to ask: it is the same but for
 -- `Retry-After`, since a gateway that failed to open is retried every 5 seconds.
@@ -401,7 +408,7 @@ function Gateway:send(action)
     timeout_ms = action.timeout_ms,
     may_repeat = action.may_repeat == 1,
   }
-  return timer_at(0, Gateway.run, self, callout)
+  return soon(Gateway.run, self, callout)
 end
 
 -- Runs in a timer.
@@ -667,9 +674,10 @@ end
 function Gateway:tick()
   self:execute(C.gatepass_tick(self.handle, now() * 1000))
   self:log()
-  if #self.pending > 0 and not self.is_retrying and now() >= self.retry_at then
+  if #self.pending > 0 and not self.is_retrying
+      and is_due(self.retry_at, RETRY_SECONDS, now()) then
     -- Not here, since it may take long.
-    self.is_retrying = timer_at(0, Gateway.retry_announcements, self) or false
+    self.is_retrying = soon(Gateway.retry_announcements, self) or false
   end
 end
 
@@ -696,4 +704,4 @@ local function over()
   end
 end
 
-return { open = Gateway.open, over = over, INVALID = INVALID }
+return { open = Gateway.open, over = over, is_due = is_due, INVALID = INVALID }

@@ -2,8 +2,10 @@
 -- and in its query may be a token (`token.from_params`): such lines wait for the worker's next
 -- tick, which has no request.
 
+local timer = require "kong.plugins.gatepass.timer"
+
 local ngx = ngx
-local get_phase, exiting, timer_at = ngx.get_phase, ngx.worker.exiting, ngx.timer.at
+local get_phase, exiting = ngx.get_phase, ngx.worker.exiting
 
 -- Phases without a request.
 local ALONE = { init = true, init_worker = true, timer = true }
@@ -41,7 +43,7 @@ function Log.line(level, text)
     Log.flush()
   elseif exiting() then
     -- There is no tick any more, but a timer without a delay runs.
-    timer_at(0, Log.flush)
+    timer.soon(Log.flush)
   end
 end
 

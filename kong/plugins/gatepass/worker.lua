@@ -4,9 +4,10 @@
 
 local gateway = require "kong.plugins.gatepass.gateway"
 local log = require "kong.plugins.gatepass.log"
+local timer = require "kong.plugins.gatepass.timer"
 
 local ngx = ngx
-local now = ngx.now
+local now, is_due = ngx.now, gateway.is_due
 
 -- The core's `gateway::TICK`.
 local TICK_SECONDS = 0.1
@@ -120,7 +121,7 @@ end
 -- Waits for a gateway that was not open when its worker started. One request queries the
 -- vaults, the others wait for it.
 function Worker:wait_for(entry)
-  if now() >= entry.refresh_at then
+  if is_due(entry.refresh_at, REFRESH_SECONDS, now()) then
     self:refresh(entry)
   end
   while not entry.gateway and now() < entry.asking_until do
@@ -152,14 +153,15 @@ end
 -- gateways retire, and the next tick may run: loops go over copies.
 function Worker:tick()
   local moment = now()
-  local measures = moment >= self.measure_at
+  local measures = is_due(self.measure_at, MEASURE_SECONDS, moment)
   if measures then
     self.measure_at = moment + MEASURE_SECONDS
   end
   local entries, due = {}, {}
   for _, entry in pairs(self.entries) do
     entries[#entries + 1] = entry
-    if moment >= entry.refresh_at and (entry.references > 0 or not entry.gateway) then
+    if is_due(entry.refresh_at, REFRESH_SECONDS, moment)
+        and (entry.references > 0 or not entry.gateway) then
       due[#due + 1] = entry
     end
   end
@@ -212,7 +214,7 @@ function Worker:start()
       log.line(ngx.ERR, tostring(err))
     end
   end
-  local ok, err = ngx.timer.every(TICK_SECONDS, tick)
+  local ok, err = timer.every(TICK_SECONDS, tick)
   if not ok then
     log.line(ngx.ERR, "no timer, so no keys are fetched: " .. tostring(err))
   end
