@@ -133,7 +133,8 @@ local function load()
   end
   if abi ~= ABI then
     return nil, string.format("%s has the interface %d, this plugin needs %d: install the "
-                              .. "library and the Lua files of one version",
+                              .. "library and the Lua files of one version; if they are, "
+                              .. "restart: after a reload nginx may still have the old library",
                               path or NAME, tonumber(abi), ABI)
   end
   return library
