@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{self, Command};
 
 use serde_json::{Value, json};
 
-use crate::gateway::Setup;
+use crate::gateway::{Setup, yaml};
 use crate::stack::door::Door;
 use crate::stack::envoy;
 use crate::stack::keys;
@@ -100,6 +100,29 @@ async fn a_routes_configuration_with_mistakes_is_refused() {
     config["providers"]["shop"]["algorithms"] = json!(["none"]);
     let log = with_route(&config).start_refused().await;
     assert!(log.contains("$.providers.shop.algorithms[0]"), "{log}");
+}
+
+/// What one copy is told of revocations would not hold at the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_copy_of_the_module_is_refused() {
+    if Door::chosen() == Door::Wasm {
+        return;
+    }
+    let built = envoy::directory().join(Door::Native.module());
+    let name = format!("gatepass_{}", process::id());
+    let copy = built.with_file_name(format!("lib{name}.so"));
+    fs::copy(&built, &copy).unwrap();
+    let text = fs::read_to_string(envoy::directory().join("envoy/envoy-native.yaml")).unwrap();
+    let mut config: Value = serde_norway::from_str(&text).unwrap();
+    let manager = &mut config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0];
+    let filters = manager["typed_config"]["http_filters"].as_array_mut().unwrap();
+    let mut second = filters[0].clone();
+    second["typed_config"]["dynamic_module_config"]["name"] = json!(name);
+    filters.insert(1, second);
+    let log = Setup::of(yaml(&config)).start_refused().await;
+    fs::remove_file(&copy).unwrap();
+    let expected = format!("another copy of the module, {}, ", built.display());
+    assert!(log.contains(&expected), "{log}");
 }
 
 /// By what the metric says; without sharing each worker would verify by itself.

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use gatepass::event::Event;
 use gatepass::host::HostFailure;
 
+use super::copies;
 use super::envoy::{self, Config, Filter};
 use super::types::{
     BodyStatus, ConfigPtr, EnvoyBuffer, EnvoyHeader, FilterPtr, HeadersStatus, SUCCESS,
@@ -150,6 +151,13 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
             log::error!(
                 "this Envoy cannot run the module, which needs 1.39 or later: it lacks {}",
                 missing.join(", ")
+            );
+            return None;
+        }
+        if let Some(other) = copies::other() {
+            log::error!(
+                "this process has another copy of the module, {other}, and what one is told of \
+                 revocations and logouts would not hold at the other: restart Envoy to replace it"
             );
             return None;
         }

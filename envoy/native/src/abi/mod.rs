@@ -5,6 +5,7 @@
 //! - `envoy` makes safe calls of them. A value that is valid only in a hook cannot be
 //!   kept: a [`Filter`] and a [`Config`] end with the hook that they were given to, and
 //!   a call after which Envoy may have destroyed the stream consumes the filter.
+//! - `copies` finds another copy of this module in the process.
 //! - `metadata` is what other filters left, where this Envoy tells it.
 //! - `secrets` subscribes to Envoy's secrets, where this Envoy exposes them to modules.
 //! - `hooks` are the functions that Envoy calls. A panic ends in each of them.
@@ -15,6 +16,7 @@
 #![deny(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc)]
 
 mod callbacks;
+mod copies;
 mod envoy;
 mod hooks;
 pub(crate) mod metadata;
