@@ -13,6 +13,9 @@ use crate::token::{Rejection, TokenError};
 pub enum Denial {
     /// The filter has no valid configuration.
     ConfigurationInvalid,
+    /// Nothing held back the head of a request until the gateway had its body, and the
+    /// upstream answered in its place.
+    BodyNotAwaited,
     /// An owned header is repeated or misspelled in a way that the host cannot replace.
     HeaderRepeated(String),
     /// A header to remove whose name is not one, so that no host could find it.
@@ -104,7 +107,7 @@ impl Denial {
     /// The stable code, the same in bodies and logs.
     pub const fn code(&self) -> Code {
         match self {
-            Self::ConfigurationInvalid => Code::ConfigurationInvalid,
+            Self::ConfigurationInvalid | Self::BodyNotAwaited => Code::ConfigurationInvalid,
             Self::HeaderRepeated(_) | Self::HeaderNameInvalid(_) | Self::TrailerForbidden(_) => {
                 Code::HeaderRepeated
             }
@@ -230,6 +233,10 @@ impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ConfigurationInvalid => "the gateway is not configured correctly",
+            Self::BodyNotAwaited => {
+                "the upstream answered before the body came in: the path needs the buffer filter \
+                 behind this one"
+            }
             Self::HeaderRepeated(_)
             | Self::HeaderNameInvalid(_)
             | Self::TrailerForbidden(_)

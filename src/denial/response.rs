@@ -277,6 +277,7 @@ impl Denial {
             | Self::OriginForbidden
             | Self::UserUnknown => "You cannot consume this service",
             Self::ConfigurationInvalid
+            | Self::BodyNotAwaited
             | Self::UserInfoUnavailable
             | Self::KeysUnavailable
             | Self::IntrospectionUnavailable

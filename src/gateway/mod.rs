@@ -133,11 +133,18 @@ impl Gateway {
     /// Whether a request waits for a callout or for its body. No response but the gateway's
     /// own may reach its client meanwhile.
     pub fn is_undecided(&self, request: RequestId) -> bool {
-        let resumes = |resumable: &Resumable| resumable.request == request;
-        self.bodies.contains_key(&request)
-            || self.waiting.contains(request)
-            || self.resumable.iter().any(resumes)
+        self.undecided(request).is_some()
             || self.actions.iter().any(|action| is_answer_to(action, request))
+    }
+
+    /// The head and the progress of a request that waits for a callout or for its body.
+    fn undecided(&self, request: RequestId) -> Option<(&RequestHead, &Trace)> {
+        if let Some(submission) = self.bodies.get(&request) {
+            return Some((&submission.head, &submission.trace));
+        }
+        let resumable = || self.resumable.iter().find(|it| it.request == request);
+        let waiting = self.waiting.get(request).or_else(|| Some(&resumable()?.waiting))?;
+        Some((&waiting.head, &waiting.trace))
     }
 
     /// The number of bytes of a request's body to collect before [`Gateway::body`] is
@@ -208,10 +215,13 @@ impl Gateway {
     }
 
     /// Denies a request whose head cannot be read, in shadow mode too: unseen headers
-    /// cannot be sanitized. Also works for one that was suspended or passed.
+    /// cannot be sanitized. Also works for one that passed, or was suspended: of that the
+    /// head is known.
     pub fn deny_unreadable(&mut self, request: RequestId, denial: Denial) {
+        let known = self.undecided(request).map(|(head, trace)| (head.clone(), trace.clone()));
+        let (head, trace) = known.unwrap_or_default();
         self.gone(request);
-        let step = self.pipeline.deny_unreadable(request, denial);
+        let step = self.pipeline.deny_unasked(request, &head, denial, trace);
         self.enqueue(request, step);
     }
 

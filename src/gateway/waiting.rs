@@ -40,9 +40,10 @@ impl WaitingRequests {
         Some(callout)
     }
 
-    /// Whether a request waits for a callout.
-    pub(super) fn contains(&self, request: RequestId) -> bool {
-        self.callouts.contains_key(&request)
+    /// A request, if it waits for a callout.
+    pub(super) fn get(&self, request: RequestId) -> Option<&Waiting> {
+        let requests = self.by_callout.get(self.callouts.get(&request)?)?;
+        requests.iter().find(|(other, _)| *other == request).map(|(_, waiting)| waiting)
     }
 
     /// The number of waiting requests.

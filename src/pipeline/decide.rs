@@ -170,12 +170,17 @@ impl Pipeline {
         self.deny_with(current.request, current.head, denial, reply, trace)
     }
 
-    /// Denies a request whose head could not be read, in shadow mode too: without its
-    /// headers it cannot be sanitized. No such denial asks for another proof.
-    pub fn deny_unreadable(&mut self, request: RequestId, denial: Denial) -> Step {
-        let (head, trace) = (RequestHead::default(), Trace::default());
-        let reply = self.reply_without_nonce(&head, &denial, &trace);
-        self.deny_with(request, &head, denial, reply, trace)
+    /// Denies a request for what the host says of it, in shadow mode too; `head` is empty if
+    /// it could not be read. No such denial asks for another proof.
+    pub fn deny_unasked(
+        &mut self,
+        request: RequestId,
+        head: &RequestHead,
+        denial: Denial,
+        trace: Trace,
+    ) -> Step {
+        let reply = self.reply_without_nonce(head, &denial, &trace);
+        self.deny_with(request, head, denial, reply, trace)
     }
 
     fn deny_with(

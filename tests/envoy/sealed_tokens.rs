@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::gateway::{Gateway, Setup};
+use crate::gateway::{Gateway, Setup, until};
 use crate::login_service::LoginService;
 use crate::stack::door::Door;
 use crate::wire::{Answer, Connection, Request, hold};
@@ -181,6 +181,8 @@ async fn no_upstream_answers_a_login_whose_body_is_on_its_way() {
     } else {
         let answer = connection.read_answer().unwrap();
         assert_eq!(answer.outcome(), "503 configuration_invalid", "{answer}");
+        let line = r#""method":"POST","path":"/login""#;
+        until("the line names it", || async { gateway.log().contains(line) }).await;
     }
     serving.abort();
 }

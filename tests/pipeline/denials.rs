@@ -2,9 +2,10 @@
 
 use gatepass::callout::CalloutReply;
 use gatepass::denial::{Code, Denial};
+use gatepass::event::Trace;
 use gatepass::host::HostCapabilities;
 use gatepass::host::RequestId;
-use gatepass::http::LocalReply;
+use gatepass::http::{LocalReply, RequestHead};
 use gatepass::pipeline::Step;
 use serde_json::{Value, json};
 
@@ -121,7 +122,8 @@ fn every_denial_on(
     let alice_is_revoked = ok(&json!({"cursor": "1", "entries": [{"sub": "alice"}]}));
     let refused = |denial: &Denial| {
         let mut world = World::new(&local, host);
-        answered(world.gateway.deny_unreadable(RequestId::default(), denial.clone()))
+        let (request, head) = (RequestId::default(), RequestHead::default());
+        answered(world.gateway.deny_unasked(request, &head, denial.clone(), Trace::default()))
     };
     let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
     let tokens = [("authorization", "Bearer a,Bearer b")];

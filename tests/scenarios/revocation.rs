@@ -139,6 +139,7 @@ each_host!(no_upstream_answers_for_the_gateway, by proxy_wasm, |host| {
         assert_eq!(request.respond(413, details), passes, "{details:?}");
         if !passes {
             assert_denied(&request, 503, "configuration_invalid");
+            shop::assert_not_awaited(host, "POST", PATH);
         }
     }
 });

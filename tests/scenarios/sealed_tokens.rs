@@ -110,6 +110,21 @@ each_host!(an_upstream_sees_nothing_of_a_login, |host| {
     assert_eq!(get.status(), 401);
 });
 
+// Its body may be there, and the login's service asked, when the upstream answers.
+each_host!(an_upstream_that_answers_a_login_is_told_apart_in_the_log, by proxy_wasm, |host| {
+    open(host);
+    if host.is_kong() {
+        return;
+    }
+    let (reading, waiting) = (host.send(post().by_hand()), host.send(post()));
+    let _ = waiting.callout();
+    for request in [reading, waiting] {
+        assert!(!request.respond(200, "via_upstream"));
+        assert_denied(&request, 503, "configuration_invalid");
+        shop::assert_not_awaited(host, "POST", "/login");
+    }
+});
+
 each_host!(more_than_one_cookie, as built too, |host| {
     open(host);
     let request = host.send(Head::get("/login"));

@@ -271,6 +271,17 @@ pub fn assert_denied_in_silence(host: &Host, request: &Request, status: u16, cod
     assert!(host.logged(&format!(r#""code":"{code}""#)));
 }
 
+/// The last denial's line says that nothing held back the request's head until its body was
+/// there.
+#[track_caller]
+pub fn assert_not_awaited(host: &Host, method: &str, path: &str) {
+    let line = host.logs().into_iter().rfind(|line| line.text.contains("\"denied\"")).unwrap();
+    let line: Value = serde_json::from_str(&line.text).unwrap();
+    assert_eq!((&line["method"], &line["path"]), (&json!(method), &json!(path)), "{line}");
+    let detail = line["detail"].as_str().unwrap();
+    assert!(detail.ends_with("the path needs the buffer filter behind this one"), "{detail}");
+}
+
 /// Whether the host keeps this request from passing by itself: on Kong by the
 /// variable that a trap leaves behind, on Envoy nothing is needed.
 pub fn is_guarded(host: &Host, request: &Request) -> bool {

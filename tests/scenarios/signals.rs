@@ -70,6 +70,20 @@ each_host!(a_logout_is_the_end_of_the_session, |host| {
     assert_eq!(host.metric("gatepass_events_total.event.logout"), 1);
 });
 
+// Without the buffer filter, whatever the body is for.
+each_host!(who_answers_for_the_gateway_is_told_apart_in_the_log, by proxy_wasm, |host| {
+    open(host);
+    if host.is_kong() {
+        return;
+    }
+    for (path, head) in [(LOGOUT, logout("alice")), (EVENTS, event("alice", "Bearer stream"))] {
+        let request = host.send(head.by_hand());
+        assert!(!request.respond(200, "via_upstream"));
+        assert_denied(&request, 503, "configuration_invalid");
+        shop::assert_not_awaited(host, "POST", path);
+    }
+});
+
 each_host!(an_event_is_the_end_of_the_session, |host| {
     open(host);
     served(host, "alice");

@@ -199,7 +199,7 @@ impl Shared {
             return types::Action::Continue;
         }
         let request = self.in_callback_of(context_id);
-        self.with_gateway(|gateway| gateway.deny_unreadable(request, Denial::ConfigurationInvalid));
+        self.with_gateway(|gateway| gateway.deny_unreadable(request, Denial::BodyNotAwaited));
         self.execute_all(Some(request))
     }
 
