@@ -213,16 +213,11 @@ fn closed_login(configuration: &Configuration, settings: &Settings) -> Option<Pr
 /// filter: set or not, it would not see them.
 fn hidden_variables(configuration: &Configuration) -> Vec<Problem> {
     let Some(visible) = &configuration.frame.environment else { return Vec::new() };
-    let path = &configuration.path;
-    let place = match () {
-        () if path.contains("pluginConfig") => "vmConfig.env",
-        () if path.contains(".configuration") => "vm_config.environment_variables.host_env_keys",
-        () => "env.hostKeys",
-    };
     let hidden = named_variables(configuration).into_iter();
-    let hidden = hidden.filter(|(_, name)| !visible.contains(name)).map(|(path, name)| {
+    let hidden = hidden.filter(|(_, name)| !visible.names.contains(name)).map(|(path, name)| {
         let found = format!("{}, which the filter cannot see", config::shown_variable(&name));
-        Problem::new(path, found, format!("a variable that the host's file passes on: {place}"))
+        let accepted = format!("a variable that the host's file passes on: {}", visible.field);
+        Problem::new(path, found, accepted)
     });
     hidden.collect()
 }

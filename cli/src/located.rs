@@ -22,7 +22,7 @@ pub struct Located {
 #[derive(Clone, Debug, Default)]
 pub struct Frame {
     /// The variables that the filter will see; `None` where the file does not say.
-    pub environment: Option<Vec<String>>,
+    pub environment: Option<Variables>,
     /// Where the file lets requests pass when the filter fails.
     pub fails_open: Option<String>,
     /// Where the file says what the filter may call and be called for, and what it
@@ -34,6 +34,15 @@ pub struct Frame {
     pub problems: Vec<Problem>,
     /// What may not be meant around it.
     pub warnings: Vec<Warning>,
+}
+
+/// The variables that a host's file passes on.
+#[derive(Clone, Debug)]
+pub struct Variables {
+    /// The field that lists them.
+    pub field: &'static str,
+    /// Their names.
+    pub names: Vec<String>,
 }
 
 /// Something allowed that may not be meant.

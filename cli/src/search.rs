@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::HostKind;
 use crate::document::{as_doubles, embedded, step, texts};
-use crate::located::{Frame, Located, Step, get, member, names_gatepass};
+use crate::located::{Frame, Located, Step, Variables, get, member, names_gatepass};
 use crate::{around, capabilities};
 
 /// Finds the configurations in a file.
@@ -139,14 +139,52 @@ fn looks_like_it(value: &Value) -> bool {
     has("identity_token") && has("providers")
 }
 
-/// The field in which an object loads a filter with its configuration, and the
-/// variables that it sees.
-fn carrier(
-    members: &Map<String, Value>,
-    trail: &[Step<'_>],
-) -> Option<(&'static str, Option<Vec<String>>)> {
-    // Envoy's DynamicModuleFilter, or its PluginConfig; Istio's WasmPlugin and TrafficExtension;
-    // a KongPlugin; a filter or a plugin of Kong, or the wasm extension of Envoy Gateway.
+/// The object by which a host loads a filter with its configuration.
+#[derive(Clone, Copy)]
+enum Carrier {
+    /// Envoy's `DynamicModuleFilter`.
+    EnvoyModule,
+    /// Envoy's `PluginConfig`.
+    EnvoyFilter,
+    /// Istio's `WasmPlugin`, or the wasm of a `TrafficExtension`.
+    Istio,
+    /// A `KongPlugin`.
+    KongPlugin,
+    /// A filter or a plugin of Kong, or the wasm extension of Envoy Gateway.
+    Listed,
+}
+
+impl Carrier {
+    /// The field with the configuration, as it is called where there is none.
+    const fn field(self) -> &'static str {
+        match self {
+            Self::EnvoyModule => "filter_config",
+            Self::EnvoyFilter => "configuration",
+            Self::Istio => "pluginConfig",
+            Self::KongPlugin | Self::Listed => "config",
+        }
+    }
+
+    /// The variables that it passes on. Those of the process itself are not in the file.
+    fn variables(self, members: &Map<String, Value>) -> Option<Variables> {
+        let (field, names) = match self {
+            Self::EnvoyModule | Self::KongPlugin => return None,
+            Self::EnvoyFilter => {
+                let variables = get(member(members, "vm_config")?.1, "environment_variables");
+                ("vm_config.environment_variables.host_env_keys", envoy_environment(variables))
+            }
+            Self::Istio => {
+                let variables = members.get("vmConfig").and_then(|vm| vm.get("env"));
+                ("vmConfig.env", istio_environment(variables))
+            }
+            Self::Listed => ("env.hostKeys", texts(members.get("env")?.get("hostKeys"))),
+        };
+        Some(Variables { field, names })
+    }
+}
+
+/// What an object is, if it may load a filter.
+fn carrier(members: &Map<String, Value>, trail: &[Step<'_>]) -> Option<Carrier> {
     let above = trail.len().checked_sub(2).and_then(|at| trail.get(at));
     let is_in = |names: &[&str]| {
         let path = above.map(|above| above.path.as_str()).unwrap_or_default();
@@ -154,29 +192,23 @@ fn carrier(
     };
     let kind = members.get("kind").and_then(Value::as_str).unwrap_or_default();
     if member(members, "dynamic_module_config").is_some() {
-        // What the process's own environment says is not in the file.
-        return Some(("filter_config", None));
-    }
-    if let Some((_, vm)) = member(members, "vm_config").filter(|_| !is_istios(members)) {
-        return Some(("configuration", Some(envoy_environment(get(vm, "environment_variables")))));
+        return Some(Carrier::EnvoyModule);
     }
     if is_istios(members) {
-        let environment = members.get("vmConfig").and_then(|vm| vm.get("env"));
-        return Some(("plugin_config", Some(istio_environment(environment))));
+        return Some(Carrier::Istio);
+    }
+    if member(members, "vm_config").is_some() {
+        return Some(Carrier::EnvoyFilter);
     }
     if kind.starts_with("Kong") && members.contains_key("plugin") {
-        return members.get("configFrom").is_none().then_some(("config", None));
+        return members.get("configFrom").is_none().then_some(Carrier::KongPlugin);
     }
     let is_listed = is_in(&[".filters", ".plugins", ".wasm", ".dynamicModule"]);
     let has_config = members.get("config").is_some_and(|config| !config.is_null());
     let is_named = members.contains_key("name") || members.contains_key("code");
     // There an HTTP filter of Envoy has its configuration.
     let has_typed_config = member(members, "typed_config").is_some();
-    if is_named && !has_typed_config && (has_config || is_listed) {
-        let keys = members.get("env").map(|env| texts(env.get("hostKeys")));
-        return Some(("config", keys));
-    }
-    None
+    (is_named && !has_typed_config && (has_config || is_listed)).then_some(Carrier::Listed)
 }
 
 /// The spec of a WasmPlugin, or the wasm of a TrafficExtension.
@@ -192,16 +224,17 @@ fn is_istios(members: &Map<String, Value>) -> bool {
 /// Gatepass that it loads.
 fn filter(members: &Map<String, Value>, trail: &[Step<'_>], host: HostKind) -> Option<Located> {
     let path = &trail.last()?.path;
-    let (field, environment) = carrier(members, trail)?;
-    let (name, value) = member(members, field).unwrap_or((field, &Value::Null));
-    let name = if field == "plugin_config" && name == field { "pluginConfig" } else { name };
+    let carrier = carrier(members, trail)?;
+    let (name, value) = member(members, carrier.field()).unwrap_or((carrier.field(), &Value::Null));
     let place = step(path, name);
     let mut frame = Frame {
-        environment: environment.filter(|_| host == HostKind::Envoy),
+        environment: carrier.variables(members).filter(|_| host == HostKind::Envoy),
         fails_open: fails_open(members, path),
         withheld: withheld(members, path),
         // So does Envoy Gateway call it.
-        is_native: Some(field == "filter_config" || members.contains_key("filterName")),
+        is_native: Some(
+            matches!(carrier, Carrier::EnvoyModule) || members.contains_key("filterName"),
+        ),
         ..Frame::default()
     };
     let (below, value) = unwrap(value, &place, &mut frame.problems);

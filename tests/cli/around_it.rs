@@ -70,6 +70,34 @@ fn a_variable_that_is_not_there_or_empty() {
     let run = desk.run_with(&["check", "own.yaml"], &[], "").ended(1);
     for told in ["which is not set", "host_env_keys in Envoy", "nginx_main_env in Kong"] {
         assert!(run.out.contains(told), "{told}: {run:?}");
+/// The field that passes variables on is that of the host, wherever its file is.
+#[test]
+fn variables_that_a_file_does_not_pass_on() {
+    const GATEWAYS: &str = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyExtensionPolicy\nspec:\n  \
+                            wasm:\n  - name: gatepass\n    env: {hostKeys: [OTHER]}\n    config:\n";
+    const ISTIOS: &str = "apiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nspec:\n  url: \
+                          oci://r/gatepass:1\n  phase: AUTHN\n  vmConfig: {env: [{name: OTHER}]}\n  \
+                          pluginConfig:\n";
+    let desk = Desk::new();
+    let envoys = with(&envoy(), "host_env_keys: [SIGNING_KEY]", "host_env_keys: [OTHER]");
+    for (host, file, field) in [
+        ("Envoy", envoys, "vm_config.environment_variables.host_env_keys"),
+        ("Istio", format!("{ISTIOS}{}", indented(OWN, 4)), "vmConfig.env"),
+        ("Envoy Gateway", format!("{GATEWAYS}{}", indented(OWN, 6)), "env.hostKeys"),
+    ] {
+        for name in ["configuration", "pluginConfig", "a"] {
+            let within = format!("kind: ConfigMap\ndata:\n  {name}: |\n{}", indented(&file, 4));
+            desk.put("map.yaml", &within);
+            let run = desk.run(&["check", "--no-env", "map.yaml"]).ended(1);
+            let told = format!(
+                "found {{env: SIGNING_KEY}}, which the filter cannot see, accepted: a variable that \
+                 the host's file passes on: {field}\n"
+            );
+            assert!(run.out.contains(&told), "{host} in {name}: {run:?}");
+        }
+    }
+}
+
     }
     for empty in ["", "\n"] {
         let run = desk.run_with(&["check", "own.yaml"], &[("SIGNING_KEY", empty)], "").ended(1);
