@@ -244,8 +244,15 @@ fn withheld_variables(configuration: &Configuration) -> (Vec<Problem>, Vec<Warni
         };
         return (withheld.map(problem).collect(), Vec::new());
     }
-    let warning = |(path, name, permitted): (String, String, &str)| {
-        let text = format!("the proxy refuses {name}, unless it is {permitted}");
+    let passed_on = match configuration.host {
+        HostKind::Envoy => "",
+        HostKind::Kong | HostKind::KongFilter => ", and nginx_main_env passes that on",
+    };
+    let warning = |(path, name, _)| {
+        let text = format!(
+            "the proxy refuses {name}, unless its own variable GATEPASS_ENV lists the name (with \
+             commas){passed_on}; with GATEPASS_ENV set here as it is there, check knows the list"
+        );
         Warning { path, text }
     };
     (Vec::new(), withheld.map(warning).collect())

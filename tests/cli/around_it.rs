@@ -48,7 +48,15 @@ fn variables_that_a_proxy_does_not_hand_out() {
         assert!(run.out.contains(place) && !run.out.contains("not set"), "{run:?}");
         // Elsewhere the list may be another one.
         let run = desk.run_with(&["check", "--no-env", file], &[], "").ended(0);
-        assert!(run.out.contains("the proxy refuses {env: SIGNING_KEY}, unless it is"), "{run:?}");
+        let told =
+            "the proxy refuses {env: SIGNING_KEY}, unless its own variable GATEPASS_ENV lists";
+        assert!(run.out.contains(told), "{run:?}");
+        assert_eq!(
+            run.out.contains("nginx_main_env passes that on"),
+            file == "kong.yml",
+            "{run:?}"
+        );
+        assert!(run.out.contains("with GATEPASS_ENV set here as it is there"), "{run:?}");
         let own = [("GATEPASS_ENV", "API_KEY,SIGNING_KEY")];
         let run = desk.run_with(&["check", "--no-env", file], &own, "").ended(0);
         assert_eq!(run.out.lines().count(), 1, "{run:?}");
