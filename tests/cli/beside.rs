@@ -87,6 +87,23 @@ fn plugins_for_the_same_requests() {
             assert!(told.ends_with(expected), "{case}: {told}");
         }
     }
+    // What denies by itself and what does not, with whom Gatepass has authenticated.
+    for (plugin, told_of) in [
+        ("{name: key-auth}", "key-auth is beside Gatepass on route orders, and asks for"),
+        ("{name: basic-auth}", "basic-auth is beside Gatepass on route orders, and asks for"),
+        ("{name: hmac-auth, config: {}}", "hmac-auth is beside Gatepass on route orders, and asks"),
+        ("{name: ldap-auth, config: {anonymous: ''}}", "ldap-auth is beside Gatepass on route "),
+        ("{name: key-auth, config: {anonymous: nobody}}", ""),
+        ("{name: oauth2}", "oauth2 is beside Gatepass on route orders: both ask for a credential"),
+        ("{name: oauth2, config: {anonymous: nobody}}", ""),
+        ("{name: jwt, config: {anonymous: nobody}}", ""),
+        ("{name: jwt-signer, config: {anonymous: nobody}}", "jwt-signer is beside Gatepass on "),
+        ("{name: session}", ""),
+    ] {
+        let told = told(OWN, 0, ["", "", "", plugin]);
+        assert_eq!(told.len(), usize::from(!told_of.is_empty()), "{plugin}: {told:#?}");
+        assert!(told.concat().contains(told_of), "{plugin}: {told:?}");
+    }
     let acl = told(OWN, 0, ["", "", "", ACL]);
     assert!(
         acl[0].contains("acl is beside Gatepass on route orders, and finds no groups"),
@@ -94,7 +111,7 @@ fn plugins_for_the_same_requests() {
     );
     // In shadow mode they decide, and acl must find groups all the same.
     let shadow = format!("{OWN}mode: shadow\n");
-    assert_eq!(told(&shadow, 0, [JWT, "", "", ""]), none);
+    assert_eq!(told(&shadow, 0, [JWT, "", "", "{name: key-auth}"]), none);
     let acl = told(&shadow, 0, ["", "", "", ACL]);
     assert!(acl[0].ends_with("Give entries the id that their consumers have in Kong"), "{acl:?}");
     // Kong has these consumers.
@@ -115,7 +132,7 @@ fn plugins_before_the_filter() {
         format!(
             "_format_version: '3.0'\nfilter_chains:\n- route: {route}\n  filters:\n  - name: gatepass\n    \
              config:\n{}services:\n- name: shop\n  url: http://shop\n  routes:\n  - name: orders\n    \
-             paths: [/orders]\n    plugins: [{{name: acl, config: {{allow: [staff]}}}}]\n  \
+             paths: [/orders]\n    plugins: [{{name: acl, config: {{allow: [staff]}}}}, {{name: key-auth}}]\n  \
              - {{name: open, paths: [/open]}}\n",
             indented(OWN, 6)
         )
@@ -126,5 +143,6 @@ fn plugins_before_the_filter() {
         let run = desk.run_with(&["check", "--no-env", "kong.yml"], &[], "");
         let told = run.out.contains("plugins[0]: acl runs before the filter on route orders");
         assert_eq!(told, is_told, "{route}: {run:?}");
+        assert!(!run.out.contains("key-auth"), "it replaces what that sets: {run:?}");
     }
 }

@@ -8,7 +8,16 @@ use crate::document::step;
 use crate::located::{Located, Step};
 
 /// Plugins that take a token, or set the consumer before Gatepass does.
-const OF_TOKENS: [&str; 5] = ["jwt", "jwt-keycloak", "jwt-signer", "mtls-auth", "openid-connect"];
+const OF_TOKENS: [&str; 6] =
+    ["jwt", "jwt-keycloak", "jwt-signer", "mtls-auth", "oauth2", "openid-connect"];
+
+/// Plugins with another credential, that set its consumer after the plugin Gatepass.
+const OF_OTHERS: [&str; 4] = ["basic-auth", "hmac-auth", "key-auth", "ldap-auth"];
+
+/// Those of them that with `anonymous` deny nobody, and leave whom Gatepass has
+/// authenticated alone: as their source says.
+const WITH_ANONYMOUS: [&str; 6] =
+    ["basic-auth", "hmac-auth", "jwt", "key-auth", "ldap-auth", "oauth2"];
 
 /// Something of the file, and what it belongs to: `None` for everything.
 #[derive(Clone)]
@@ -30,9 +39,7 @@ pub(super) fn look(trail: &[Step<'_>], located: &Located, notes: &mut Notes) {
     let plugins = of_all(document, &services, &routes, "plugins");
     for plugin in plugins.iter().filter(|it| is_enabled(it.value)) {
         let name = text(plugin.value, "name");
-        let is_acl = name == "acl" && !knows_groups(plugin.value, located);
-        // In shadow mode they go on deciding.
-        if !is_acl && (is_shadow(located) || !OF_TOKENS.contains(&name)) {
+        if !is_harmful(plugin.value, name, located) {
             continue;
         }
         let is_beside = |route: &Placed<'_>| {
@@ -44,6 +51,20 @@ pub(super) fn look(trail: &[Step<'_>], located: &Located, notes: &mut Notes) {
         if !beside.is_empty() {
             notes.warn(&plugin.path, text_of(name, located, &places(&beside)));
         }
+    }
+}
+
+/// Whether it shuts out whom Gatepass lets in, or names others to the services.
+fn is_harmful(plugin: &Value, name: &str, located: &Located) -> bool {
+    let anonymous = plugin.pointer("/config/anonymous").and_then(Value::as_str);
+    let is_open = anonymous.is_some_and(|it| !it.is_empty()) && WITH_ANONYMOUS.contains(&name);
+    match name {
+        "acl" => !knows_groups(plugin, located),
+        // In shadow mode they go on deciding.
+        _ if is_shadow(located) || is_open => false,
+        // What they set, the filter replaces.
+        name if OF_OTHERS.contains(&name) => located.host != HostKind::KongFilter,
+        name => OF_TOKENS.contains(&name),
     }
 }
 
@@ -68,6 +89,12 @@ fn text_of(name: &str, located: &Located, places: &str) -> String {
             };
             format!("acl is beside Gatepass on {places}, {text}. {instead}")
         }
+        (name, _) if OF_OTHERS.contains(&name) => format!(
+            "{name} is beside Gatepass on {places}, and asks for a credential of its own: \
+             X-Consumer-ID and -Username are then its consumer's, the groups and the identity \
+             token Gatepass's. Remove it from there, or give it an anonymous consumer: then it \
+             leaves requests with a token alone"
+        ),
         (name, _) => format!(
             "{name} is beside Gatepass on {places}: both ask for a credential, and only one of them \
              says who the consumer is. Remove it from there"
