@@ -70,14 +70,6 @@ fn variables_that_a_proxy_does_not_hand_out() {
     desk.run_with(&run, &[("GATEPASS_KEY", SIGNING_KEY)], "").ended(0);
 }
 
-/// What a variable that is missing may be missing from.
-#[test]
-fn a_variable_that_is_not_there_or_empty() {
-    let desk = Desk::new();
-    desk.put("own.yaml", OWN);
-    let run = desk.run_with(&["check", "own.yaml"], &[], "").ended(1);
-    for told in ["which is not set", "host_env_keys in Envoy", "nginx_main_env in Kong"] {
-        assert!(run.out.contains(told), "{told}: {run:?}");
 /// The field that passes variables on is that of the host, wherever its file is.
 #[test]
 fn variables_that_a_file_does_not_pass_on() {
@@ -106,6 +98,14 @@ fn variables_that_a_file_does_not_pass_on() {
     }
 }
 
+/// What a variable that is missing may be missing from.
+#[test]
+fn a_variable_that_is_not_there_or_empty() {
+    let desk = Desk::new();
+    desk.put("own.yaml", OWN);
+    let run = desk.run_with(&["check", "own.yaml"], &[], "").ended(1);
+    for told in ["which is not set", "host_env_keys in Envoy", "nginx_main_env in Kong"] {
+        assert!(run.out.contains(told), "{told}: {run:?}");
     }
     for empty in ["", "\n"] {
         let run = desk.run_with(&["check", "own.yaml"], &[("SIGNING_KEY", empty)], "").ended(1);
@@ -129,6 +129,10 @@ fn tls(context: &str) -> String {
     )
 }
 
+/// Where a cluster's servers are.
+const BY_NAME: &str = "    type: STRICT_DNS\n    load_assignment: {endpoints: [{lb_endpoints: [{endpoint: \
+                       {address: {socket_address: {address: auth.internal, port_value: 443}}}}]}]}\n";
+
 #[test]
 fn clusters_that_are_not_as_safe_as_they_look() {
     let desk = Desk::new();
@@ -143,6 +147,18 @@ fn clusters_that_are_not_as_safe_as_they_look() {
     let any_of =
         "clusters[0].transport_socket: Envoy accepts every certificate of these authorities";
     let host = "services.auth: without authority, Host is \"auth\"";
+    let names = |matchers: &[&str]| {
+        let typed = |it: &&str| format!("{{san_type: DNS, matcher: {{{it}}}}}");
+        let typed = matchers.iter().map(typed).collect::<Vec<_>>().join(", ");
+        validation(&format!("{ca}, match_typed_subject_alt_names: [{typed}]"))
+    };
+    let nameless = |sni: &str, more: &str| {
+        let socket = validation(&format!("{ca}, {san}"));
+        format!("{}{more}{BY_NAME}", with(&socket, ", sni: auth.example", sni))
+    };
+    let sni = "clusters[0].transport_socket: Envoy sends no server name (SNI) in the TLS handshake \
+               here, and a server of several names answers with the certificate of another, or not \
+               at all: set sni: auth.internal";
     let sds = "{name: ca, sds_config: {ads: {}}}";
     let raw = "    transport_socket: {name: envoy.transport_sockets.raw_buffer}\n";
     let options = "    typed_extension_protocol_options: {http: {upstream_http_protocol_options: \
@@ -192,7 +208,40 @@ fn clusters_that_are_not_as_safe_as_they_look() {
             )),
             "",
         ),
+        (
+            "one of many",
+            https,
+            names(&["exact: auth.example", "safe_regex: {regex: '.*'}"]),
+            any_of,
+        ),
+        ("any text", https, names(&["safe_regex: {regex: '^[^ ]+\\..{1,9}$'}"]), any_of),
+        ("any beginning", https, names(&["prefix: ''"]), any_of),
+        ("any part", https, names(&["contains: ''"]), any_of),
+        ("a beginning", https, names(&["prefix: 'spiffe://shop/'"]), ""),
+        ("some texts", https, names(&["safe_regex: {regex: '[a-z]+\\.example'}"]), ""),
+        (
+            "any text, as it was written before",
+            https,
+            validation(&format!("{ca}, match_subject_alt_names: [{{safe_regex: {{regex: .+}}}}]")),
+            any_of,
+        ),
         ("no authority", ", scheme: https", validation(&format!("{ca}, {san}")), host),
+        ("no name for the server", https, nameless("", ""), sni),
+        ("an empty one", https, nameless(", sni: ''", ""), sni),
+        ("one by the host's name", https, nameless(", auto_host_sni: true", ""), ""),
+        (
+            "servers without names",
+            https,
+            nameless("", "").replace("address: auth.internal", "address: 192.0.2.1"),
+            "",
+        ),
+        ("servers from elsewhere", https, nameless("", "").replace("STRICT_DNS", "EDS"), ""),
+        (
+            "one by the cluster",
+            https,
+            nameless("", &options.replace("auto_san_validation", "auto_sni")),
+            "",
+        ),
     ] {
         desk.put("envoy.yaml", &with_cluster(more, &socket));
         let run = desk.run(&["check", "envoy.yaml"]).ended(0);

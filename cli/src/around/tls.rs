@@ -1,6 +1,8 @@
 //! How Envoy reaches the clusters of the gateway's services: with TLS or without, and whose
 //! certificates it accepts.
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
 use super::Notes;
@@ -27,6 +29,17 @@ pub(super) fn look(resources: &Value, place: &str, located: &Located, notes: &mu
             let place = step(&format!("{}[{at}]", step(place, "clusters")), "transport_socket");
             let is_matched = finds(cluster, "auto_san_validation");
             if let Some(text) = contexts.iter().find_map(|it| unverified(it, is_matched)) {
+                notes.warn(&place, text);
+            }
+            if !finds(cluster, "auto_sni")
+                && contexts.iter().any(|it| is_nameless(it))
+                && let Some(host) = host(cluster)
+            {
+                let text = format!(
+                    "Envoy sends no server name (SNI) in the TLS handshake here, and a server of \
+                     several names answers with the certificate of another, or not at all: set \
+                     sni: {host}"
+                );
                 notes.warn(&place, text);
             }
         }
@@ -69,6 +82,29 @@ fn is_plain(cluster: &Value) -> bool {
     };
     get(cluster, "transport_socket_matches").is_none()
         && get(cluster, "transport_socket").is_none_or(|it| it.is_null() || is_raw(it))
+}
+
+/// Whether TLS has no name for the server.
+fn is_nameless(context: &Value) -> bool {
+    let sni = get(context, "sni").and_then(Value::as_str).unwrap_or_default();
+    sni.is_empty() && get(context, "auto_host_sni") != Some(&Value::Bool(true))
+}
+
+/// The name at which a cluster's servers are: others are found by address, and may have none.
+fn host(cluster: &Value) -> Option<&str> {
+    let kind = get(cluster, "type").and_then(Value::as_str)?;
+    let address = get(cluster, "load_assignment").and_then(address)?;
+    (kind.ends_with("_DNS") && address.parse::<IpAddr>().is_err()).then_some(address)
+}
+
+/// The first address below.
+fn address(value: &Value) -> Option<&str> {
+    let own = get(value, "socket_address").and_then(|it| get(it, "address")?.as_str());
+    own.or_else(|| match value {
+        Value::Object(members) => members.values().find_map(address),
+        Value::Array(items) => items.iter().find_map(address),
+        _ => None,
+    })
 }
 
 /// Its `UpstreamTlsContext`s, in whatever other socket.
@@ -125,9 +161,13 @@ fn unverified(context: &Value, is_matched: bool) -> Option<&'static str> {
     let accepts_all = trust.is_some_and(|it| it == "ACCEPT_UNTRUSTED");
     let is_pinned =
         has(&["verify_certificate_hash", "verify_certificate_spki", "custom_validator_config"]);
+    let has_names = |field: &&str| {
+        let names = validation.and_then(|it| get(it, field)).and_then(Value::as_array);
+        names.is_some_and(|names| !names.is_empty() && !names.iter().any(is_any_name))
+    };
     let is_named = is_matched
         || get(context, "auto_sni_san_validation") == Some(&Value::Bool(true))
-        || has(&["match_typed_subject_alt_names", "match_subject_alt_names"]);
+        || ["match_typed_subject_alt_names", "match_subject_alt_names"].iter().any(has_names);
     match () {
         () if is_pinned => None,
         () if accepts_all => Some(NOTHING),
@@ -137,6 +177,39 @@ fn unverified(context: &Value, is_matched: bool) -> Option<&'static str> {
         () if !is_named => Some(ISSUER),
         () => None,
     }
+}
+
+/// Whether a matcher of a certificate's name says nothing of it: one of a list is enough.
+fn is_any_name(matcher: &Value) -> bool {
+    // The typed kind has it in a field.
+    let matcher = get(matcher, "matcher").unwrap_or(matcher);
+    let has = |field: &str, is_any: fn(&str) -> bool| {
+        get(matcher, field).and_then(Value::as_str).is_some_and(is_any)
+    };
+    let regex = get(matcher, "safe_regex").and_then(|it| get(it, "regex")?.as_str());
+    ["prefix", "suffix", "contains"].iter().any(|field| has(field, str::is_empty))
+        || regex.is_some_and(is_any_text)
+}
+
+/// Whether a regular expression has no letter or digit that a name must have: `.*`, or
+/// `[^/]+\..+`.
+fn is_any_text(regex: &str) -> bool {
+    let (mut is_escaped, mut within) = (false, None);
+    for char in regex.chars() {
+        let closes = within == Some(char);
+        match char {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if closes => within = None,
+            _ if within.is_some() => {}
+            // Any of a class, and how often.
+            '[' => within = Some(']'),
+            '{' => within = Some('}'),
+            char if char.is_alphanumeric() => return false,
+            _ => {}
+        }
+    }
+    true
 }
 
 /// Whether a flag is set anywhere below.
