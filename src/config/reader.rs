@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::environment::Variable;
 use super::problem::{Problem, ProblemKind, Problems};
-use super::shown::{SHOWN, is_pasted, step, unshown, without_end};
+use super::shown::{SHOWN, is_field, step, unshown, without_end};
 pub use super::shown::{is_env, member_names, shown_member, shown_variable};
 use crate::json::{kind, whole};
 use crate::secret::Secret;
@@ -427,7 +427,8 @@ impl<'a> Fields<'a> {
         let unknown: Vec<_> =
             self.members.iter().filter(|(name, _)| !self.known.contains(&name.as_str())).collect();
         for (name, value) in &unknown {
-            let shown = if is_pasted(name) { unshown(name).into() } else { step(name) };
+            let is_shown = is_field(name, &self.known);
+            let shown = if is_shown { (*name).clone() } else { unshown(name) };
             let node = self.node.child(value, format_args!(".{shown}"));
             let accepted = format!("only the fields {}", self.known.join(", "));
             let (name, known) = ((*name).clone(), self.known.clone());

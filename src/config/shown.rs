@@ -50,13 +50,23 @@ fn is_value(name: &str, longest: usize) -> bool {
     name.len() > longest || name.contains("-----") || name.contains(": ")
 }
 
-/// Whether an unknown name is more likely a value, or has one in it: `client_secret:VALUE`,
-/// which lacks a space, is a name to YAML, and in a list of variables so is `NAME=VALUE`.
-pub(super) fn is_pasted(name: &str) -> bool {
-    let has = |is: fn(&u8) -> bool| name.as_bytes().iter().any(is);
-    let is_mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
-    name.contains([':', '=', '+', '/', '$', ' '])
-        || name.len() > 16 && is_mixed && has(u8::is_ascii_digit)
+/// Whether the name of an unknown field may be shown. One of letters is what an operator has
+/// to read, and seldom a value; one with digits (`hunter2`) may be a password, unless it is a
+/// known one's but for these. Instead of any other there is its length, below the path of the
+/// object that it is in.
+pub(super) fn is_field(name: &str, known: &[&str]) -> bool {
+    let is_separator = |byte: u8| b"_-.@".contains(&byte);
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic();
+    let letters = |name: &str| {
+        let letters = name.bytes().filter(u8::is_ascii_alphabetic);
+        letters.map(|byte| byte.to_ascii_lowercase()).collect::<Vec<_>>()
+    };
+    let is_like = |known: &&str| {
+        name.len() <= known.len().saturating_add(2) && letters(known) == letters(name)
+    };
+    name.len() <= SHOWN
+        && name.bytes().all(|byte| byte.is_ascii_digit() || is_letter(byte) || is_separator(byte))
+        && (!name.bytes().any(|byte| byte.is_ascii_digit()) || known.iter().any(is_like))
 }
 
 pub(super) fn unshown(name: &str) -> String {

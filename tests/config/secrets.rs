@@ -107,6 +107,11 @@ fn secrets_among_names_are_not_shown() {
         ("/identity_token/signing_keys/0/wJalrXUtnFEMIK7MDENGbPxRfiCYTr0ub4dor", json!(1)),
         ("/user_info/headers/x-key: Tr0ub4dor", json!("a")),
         ("/revocation/Tr0ub4dor+AAAA", json!("a")),
+        // However short, and however like a known one before it.
+        ("/revocation/Tr0ub4dor", json!("a")),
+        ("/providers/shop/introspection/Tr0ub4dor", json!(null)),
+        ("/providers/shop/introspection/client_secretTr0ub4dor", json!(null)),
+        ("/providers/shop/introspection/client_secret-Tr0ub4dor", json!(null)),
     ] {
         let got = format!("{:?}", problems(&[(pointer, value.clone())]));
         assert!(!got.contains("Tr0ub4dor") && !got.contains("troubadour"), "{value}: {got}");
@@ -117,6 +122,13 @@ fn secrets_among_names_are_not_shown() {
         (secret, json!({"secretKeyRef": {"name": "a"}}), "an object with \\\"secretKeyRef\\\""),
         ("/providers/shop/isuer", json!("a"), "$.providers.shop.isuer"),
         ("/providers/shop/jwksUri", json!("a"), "$.providers.shop.jwksUri"),
+        ("/providers/shop/@type", json!("a"), "$.providers.shop.@type"),
+        ("/providers/shop/x-own.field", json!("a"), "$.providers.shop.x-own.field"),
+        ("/providers/shop/audiences2", json!("a"), "$.providers.shop.audiences2"),
+        ("/providers/shop/localJwks_1", json!("a"), "$.providers.shop.localJwks_1"),
+        ("/providers/shop/audiences123", json!("a"), "$.providers.shop.(a name of 12 bytes)"),
+        ("/providers/shop/hunter2", json!("a"), "$.providers.shop.(a name of 7 bytes)"),
+        ("/providers/shop/größe", json!("a"), "$.providers.shop.(a name of 7 bytes)"),
     ] {
         let got = format!("{:?}", problems(&[(pointer, value)]));
         assert!(got.contains(shown), "{got}");

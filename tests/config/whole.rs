@@ -212,11 +212,12 @@ fn each_claim_is_copied_once() {
 /// A name may hold anything, the log has one line.
 #[test]
 fn names_with_line_breaks_stay_on_the_line() {
-    let edits = [("/identity_token/claims", json!({"a\r\n\u{1b}[2Jb": 1}))];
+    let edits = [("/providers/shop/required_claims", json!({"a\r\n\u{1b}[2Jb": {"x": 1}}))];
     let loaded = gatepass::config::load(with(&edits).to_string().as_bytes(), &|_| None, None);
-    let shown = loaded.expect_err("an unknown field").to_string();
+    let shown = loaded.expect_err("no list").to_string();
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
-    assert!(shown.contains(r"$.identity_token.claims.a\u{d}\u{a}\u{1b}[2Jb: "), "{shown}");
+    let expected = r"$.providers.shop.required_claims.a\u{d}\u{a}\u{1b}[2Jb: ";
+    assert!(shown.contains(expected), "{shown}");
 }
 
 /// The problems of a provider's fields do not hide those between its fields.
