@@ -1,11 +1,13 @@
 //! `identity_token` and `claim_to_headers`.
 
+use std::collections::HashSet;
+
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
 use super::overrides::{TokenBounds, identity_header, owned_header};
 use super::reader::{Fields, Node, is_env, member_names};
-use super::values::{HEADER_NAME, algorithm_in_build, network, scope};
+use super::values::{HEADER_NAME, algorithm_in_build, network, repeated, scope};
 use super::{access, published};
 use crate::consumer::TakenNames;
 use crate::http::HeaderName;
@@ -155,8 +157,7 @@ pub fn minter(node: &Node<'_>, crypto: Option<&Crypto>, are_several: bool) -> Op
 
 /// Verifiers look up a key by its id.
 fn check_ids(whole: &Node<'_>, keys: &[IdentityKey]) -> Option<()> {
-    let ids: Vec<_> = keys.iter().map(|key| key.id.as_str()).collect();
-    match ids.iter().find(|id| ids.iter().filter(|other| other == id).count() > 1) {
+    match repeated(keys.iter().map(|key| key.id.as_str())) {
         Some(id) => whole.reject_as(format_args!("the kid {id:?} twice"), "each kid once"),
         None => Some(()),
     }
@@ -235,8 +236,9 @@ pub fn finish(parts: MinterParts, surroundings: Surroundings) -> Minter {
         taken,
         max_bytes,
     } = surroundings;
+    let copied: HashSet<_> = copy.iter().collect();
     let with_copy =
-        |header: ClaimHeader| ClaimHeader { is_copied: copy.contains(&header.path), ..header };
+        |header: ClaimHeader| ClaimHeader { is_copied: copied.contains(&header.path), ..header };
     let mut headers = IdentityHeaders::new(headers.into_iter().map(with_copy).collect());
     headers.taken = taken;
     Minter {
@@ -283,11 +285,7 @@ fn claims(node: &Node<'_>) -> Option<(Vec<ClaimPath>, Map<String, Value>)> {
     let copied = fields.node().member("copy");
     fields.finish()?;
     let copy = copy?;
-    let names: Vec<_> = copy.iter().map(|path| path.name().into_owned()).collect();
-    let mut repeated = names.iter().enumerate();
-    if let Some((_, name)) =
-        repeated.find(|(at, name)| names.iter().take(*at).any(|it| it == *name))
-    {
+    if let Some(name) = repeated(copy.iter().map(ClaimPath::name)) {
         return copied?.reject_as(format_args!("two claims named {name:?}"), "each name once");
     }
     Some((copy, set?.into_iter().collect()))

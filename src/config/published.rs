@@ -3,6 +3,7 @@
 
 use super::reader::{Fields, Node};
 use super::services;
+use super::values::repeated;
 use crate::identity::PublishedPaths;
 
 /// Reads the paths.
@@ -17,8 +18,7 @@ pub fn paths(fields: &mut Fields<'_>) -> Option<PublishedPaths> {
 /// Each document needs a path of its own, and the issuer's metadata needs an issuer with
 /// an origin.
 pub fn check(whole: &Node<'_>, paths: &PublishedPaths, has_origin: bool) -> Option<()> {
-    let all: Vec<&str> = paths.all().collect();
-    if let Some(twice) = all.iter().find(|own| all.iter().filter(|it| it == own).count() > 1) {
+    if let Some(twice) = repeated(paths.all()) {
         let found = format_args!("the path {twice:?} for two documents");
         return whole.reject_as(found, "a path of its own for each document");
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::reader::Node;
 use super::rules;
 use super::services::{self, Services};
-use super::values::{in_build, token_name};
+use super::values::{in_build, repeated, token_name};
 use crate::bearer::TokenSources;
 use crate::features;
 use crate::pipeline::Limits;
@@ -88,8 +88,7 @@ fn distinct<'a>(
     read: impl Fn(&Node<'a>) -> Option<String>,
 ) -> Option<Vec<String>> {
     let names = node.list(read)?;
-    let is_repeated = |name: &&String| names.iter().filter(|other| other == name).count() > 1;
-    match names.iter().find(is_repeated) {
+    match repeated(&names) {
         Some(name) => node.reject_as(format_args!("{name:?} twice"), "each place once"),
         None => Some(names),
     }

@@ -209,14 +209,12 @@ pub fn check_headers(
     headers: &[ClaimHeader],
     sources: &TokenSources,
 ) {
-    let mut taken: Vec<HeaderName> = IdentityHeaders::new(Vec::new()).of_kong().collect();
+    let mut taken: HashSet<_> =
+        IdentityHeaders::new(Vec::new()).of_kong().map(|name| name.folded()).collect();
     if !identities.defaults.is_transaction() {
         // Services that trust this header expect a transaction token in it.
-        taken.push(HeaderName::txn_token());
+        taken.insert(HeaderName::txn_token().folded());
     }
-    let is = |taken: &[HeaderName], name: &HeaderName| {
-        taken.iter().any(|taken| taken.is_spelled(name.as_str().as_bytes()))
-    };
     let refuse = |place: &[&str], name: &HeaderName, accepted: &str| {
         let found = format!("the header {name} for two things");
         let _: Option<()> = whole.nearest(place).reject_as(found, accepted);
@@ -226,14 +224,14 @@ pub fn check_headers(
     let mut carriers = Vec::new();
     for IdentityHeader { name, scheme } in identities.headers() {
         let is_source = sources.may_carry_token(name.as_str().as_bytes());
-        if is(&taken, name) || is_source && scheme.is_empty() {
+        if taken.contains(&name.folded()) || is_source && scheme.is_empty() {
             refuse(
                 IDENTITY,
                 name,
                 "each header once, none of Kong's own; of a header that may carry the access token with a value_prefix",
             );
         }
-        carriers.push(name.clone());
+        carriers.push(name.folded());
     }
     if let Some(name) = identities.clash(sources) {
         refuse(
@@ -243,11 +241,10 @@ pub fn check_headers(
         );
     }
     taken.extend(carriers);
-    taken.extend(sources.headers.iter().map(|source| source.name.clone()));
+    taken.extend(sources.headers.iter().map(|source| source.name.folded()));
     for ClaimHeader { name, .. } in headers {
-        if is(&taken, name) {
+        if !taken.insert(name.folded()) {
             refuse(&["claim_to_headers"], name, ONCE);
         }
-        taken.push(name.clone());
     }
 }

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::reader::{Fields, Node, shown_member};
-use super::values::{HEADER_NAME, seconds};
+use super::values::{HEADER_NAME, repeated, seconds};
 use crate::callout::{Scheme, Service};
 use crate::http::{Authority, HeaderName};
 use crate::identity::is_reserved;
 use crate::secret::Secret;
 use crate::time::Span;
 use crate::token::ClaimPath;
-use crate::user_info::{
-    FailureMode, Lifetimes, PathTemplate, UserClaimNames, UserInfoSource, WHOLE_REPLY_CLAIM,
-};
+use crate::user_info::{FailureMode, Lifetimes, PathTemplate, UserClaimNames, UserInfoSource};
 
 /// The services by name; `None` for an invalid one.
 pub type Services = BTreeMap<String, Option<Rc<Service>>>;
@@ -88,10 +86,7 @@ fn header_secrets(node: &Node<'_>) -> Option<Vec<(HeaderName, Secret<String>)>> 
         }
         Some((name, secret))
     })?;
-    let is_repeated = |(name, _): &&(HeaderName, _)| {
-        headers.iter().filter(|(other, _)| other == name).count() > 1
-    };
-    if let Some((name, _)) = headers.iter().find(is_repeated) {
+    if let Some(name) = repeated(headers.iter().map(|(name, _)| name)) {
         return node.reject_as(format_args!("the header {} twice", name.as_str()), "each once");
     }
     Some(headers)
@@ -243,14 +238,12 @@ fn mapped_claims(node: &Node<'_>) -> Option<Vec<(String, String)>> {
 
 /// Claims without which a reply is a failure: a subset of the mapped ones.
 fn required_claims(node: &Node<'_>, claims: Option<&[(String, String)]>) -> Option<Vec<String>> {
-    let mapped: Vec<&str> = match claims {
-        Some([]) => vec![WHOLE_REPLY_CLAIM],
-        Some(claims) => claims.iter().map(|(name, _)| name.as_str()).collect(),
-        None => return Some(Vec::new()),
-    };
+    let Some(claims) = claims else { return Some(Vec::new()) };
+    let mapped = UserClaimNames::of(claims);
     node.list(|item| {
         let name = item.text()?;
-        if !mapped.contains(&name) {
+        if !mapped.has(name) {
+            let mapped: Vec<_> = mapped.names().map(String::as_str).collect();
             return item.reject_name(&mapped, format_args!("one of claims: {}", mapped.join(", ")));
         }
         Some(name.to_owned())

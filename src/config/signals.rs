@@ -5,7 +5,7 @@ use super::logout::revoke_by;
 use super::providers::{self, KEY_SOURCES};
 use super::reader::Node;
 use super::services::{self, Services, own_path};
-use super::values::{algorithms, in_build, seconds};
+use super::values::{algorithms, in_build, repeated, seconds};
 use crate::features;
 use crate::identity::PublishedPaths;
 use crate::keys::{Algorithm, AlgorithmSet};
@@ -75,9 +75,7 @@ pub fn events(
         return Some(Events { endpoint: None, forward });
     };
     let (transmitters, keys): (Vec<_>, Vec<_>) = transmitters.into_iter().unzip();
-    let issuers: Vec<_> = transmitters.iter().map(|transmitter| &transmitter.issuer).collect();
-    let is_repeated = |issuer: &&&String| issuers.iter().filter(|it| it == issuer).count() > 1;
-    if let Some(issuer) = issuers.iter().find(is_repeated) {
+    if let Some(issuer) = repeated(transmitters.iter().map(|transmitter| &transmitter.issuer)) {
         let found = format_args!("the issuer {issuer:?} in two transmitters");
         return whole.reject_as(found, "each issuer in one transmitter");
     }

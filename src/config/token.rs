@@ -1,5 +1,7 @@
 //! `token`: the sources of tokens, and the pages that may send them in a cookie.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::kong_jwt::{self, PluginOptions};
@@ -72,12 +74,14 @@ pub(super) fn read(node: &Node<'_>, plugin: Option<&PluginOptions>) -> Option<To
 /// Names of cookies, none of which may look like a piece of another one.
 fn cookies(node: &Node<'_>) -> Option<Vec<String>> {
     let names = node.list(token_name)?;
-    let is_piece_of = |piece: &str, whole: &str| {
-        let rest = piece.strip_prefix(whole).and_then(|rest| rest.strip_prefix('_'));
-        rest.is_some_and(|digit| matches!(digit.as_bytes(), [b'1'..=b'9']))
+    let all: HashSet<_> = names.iter().map(String::as_str).collect();
+    let is_piece = |name: &&String| {
+        let parts = name.rsplit_once('_');
+        parts.is_some_and(|(whole, end)| {
+            matches!(end.as_bytes(), [b'1'..=b'9']) && all.contains(whole)
+        })
     };
-    let piece = names.iter().find(|piece| names.iter().any(|whole| is_piece_of(piece, whole)));
-    match piece {
+    match names.iter().find(is_piece) {
         Some(piece) => node.reject_as(
             format_args!("{piece}, which is a piece of a long cookie here"),
             "the name of the cookie without _1 to _9",

@@ -1,5 +1,8 @@
 //! Values used in several sections.
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use super::reader::{Fields, Node};
 use crate::features::LeftOut;
 use crate::http::{HeaderName, header_text};
@@ -23,6 +26,12 @@ pub(super) fn token_name(node: &Node<'_>) -> Option<String> {
     };
     let name = node.value().as_str().filter(is_name).map(str::to_owned);
     name.or_else(|| node.reject("a name of letters, digits and -._~"))
+}
+
+/// One that is there twice.
+pub(super) fn repeated<T: Clone + Eq + Hash>(all: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut known = HashSet::new();
+    all.into_iter().find(|it| !known.insert(it.clone()))
 }
 
 /// Text that can be sent in a header.

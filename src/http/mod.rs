@@ -113,6 +113,11 @@ impl HeaderName {
     pub fn is_spelled(&self, name: &[u8]) -> bool {
         is_spelled(self.0.as_bytes(), name)
     }
+
+    /// What all names have in common that [`HeaderName::is_spelled`].
+    pub fn folded(&self) -> Vec<u8> {
+        self.0.bytes().map(folded).collect()
+    }
 }
 
 /// Whether an upstream may take the header `name` for `own`; see

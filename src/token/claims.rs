@@ -146,7 +146,7 @@ pub struct NotADate;
 /// Texts with dots are ambiguous, since claims named by a URL hold dots: `a.b` is the
 /// member `a.b` if there is one, else the member `b` of `a`. A list of member names and a
 /// JSON pointer (RFC 6901) are unambiguous. `null` counts as absent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClaimPath {
     /// Member names, outermost first; never empty.
     names: Vec<String>,

@@ -8,6 +8,7 @@ mod cache;
 mod shared;
 mod template;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
@@ -121,14 +122,14 @@ impl UserKey {
 /// User info alone determines them: if the reply lacks one, the token's claim of the same
 /// name does not replace it.
 #[derive(Clone, Debug, Default)]
-pub struct UserClaimNames(Rc<[String]>);
+pub struct UserClaimNames(Rc<BTreeSet<String>>);
 
 impl UserClaimNames {
     /// The names of these claims, or of the one that holds the whole reply.
     pub fn of(claims: &[(String, String)]) -> Self {
         match claims {
-            [] => Self(Rc::new([WHOLE_REPLY_CLAIM.to_owned()])),
-            claims => Self(claims.iter().map(|(name, _)| name.clone()).collect()),
+            [] => Self(Rc::new([WHOLE_REPLY_CLAIM.to_owned()].into())),
+            claims => Self(Rc::new(claims.iter().map(|(name, _)| name.clone()).collect())),
         }
     }
 
@@ -139,7 +140,7 @@ impl UserClaimNames {
 
     /// True if the claim of this name comes from user info.
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|own| own == name)
+        self.0.contains(name)
     }
 
     /// True if the claim at `path` comes from user info.

@@ -5,6 +5,8 @@
 //! three sizes, `n`, `2n` and `4n`: of what is linear, the second step takes twice the first,
 //! whatever an input costs besides; of what compares each part with all others, four times.
 
+mod configuration;
+
 use std::cell::Cell;
 
 use serde_json::{Map, Value, json};
@@ -41,12 +43,19 @@ impl World {
     fn new(sections: Value) -> Self {
         let host = Host::new(FILTER, Engine::Metered, Profile::Envoy);
         host.with_foreign(foreign::envoy);
-        let signer = Signer::new("HS256");
+        let world = Self { host, signer: Signer::new("HS256"), tokens: Cell::new(0) };
+        let configuration = world.configuration(sections);
+        assert!(world.host.configure(configuration), "{:#?}", world.host.logs());
+        world
+    }
+
+    /// A configuration with these sections besides, or members of a section.
+    fn configuration(&self, sections: Value) -> Value {
         let mut configuration = json!({
             "services": {"users": {"upstream": "users"}},
             "providers": {"shop": {
                 "issuer": SECRET_ISSUER, "audiences": [AUDIENCE], "algorithms": ["HS256"],
-                "local_jwks": {"keys": [signer.jwk()]},
+                "local_jwks": {"keys": [self.signer.jwk()]},
                 "introspection": {
                     "service": "users", "path": "/introspect", "client_id": "gateway",
                     "client_secret": "secret",
@@ -65,14 +74,8 @@ impl World {
                 "max_login_bytes": 1_048_576, "max_identity_bytes": 1_048_576,
             },
         });
-        for (name, section) in sections.as_object().unwrap() {
-            match section.as_object().zip(configuration[name].as_object_mut()) {
-                Some((section, known)) => known.extend(section.clone()),
-                None => configuration[name] = section.clone(),
-            }
-        }
-        assert!(host.configure(configuration), "{:#?}", host.logs());
-        Self { host, signer, tokens: Cell::new(0) }
+        merge(&mut configuration, sections);
+        configuration
     }
 
     /// A token with these claims besides.
@@ -129,6 +132,18 @@ impl World {
         let _ = self.host.take_leaks();
         let fuel: u64 = self.host.take_fuel().values().sum();
         (fuel as f64, status)
+    }
+}
+
+/// Puts the members of an object into another one, below too.
+fn merge(one: &mut Value, other: Value) {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            other
+                .into_iter()
+                .for_each(|(name, value)| merge(one.entry(name).or_insert(Value::Null), value));
+        }
+        (one, other) => *one = other,
     }
 }
 
