@@ -16,6 +16,7 @@
 )]
 
 mod beside;
+mod differences;
 mod envoy;
 mod files;
 mod gateway;

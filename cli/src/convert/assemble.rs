@@ -33,6 +33,8 @@ pub(super) struct SourceHeader {
     pub(super) place: String,
     pub(super) header: String,
     pub(super) claim: Option<Value>,
+    /// The issuers whose tokens have their claim there.
+    pub(super) issuers: Vec<String>,
 }
 
 /// Claims of identity tokens that are there without being copied.
@@ -72,6 +74,8 @@ pub(super) fn whole(
     if issuers.is_empty() {
         return Err(ConvertError::NoCredential(notes.0));
     }
+    let mut headers = headers;
+    of_all_issuers(&mut headers.all, issuers.issuers(), &mut notes);
     let (services, providers) = issuers.finish();
     let are_several = providers.as_object().is_some_and(|providers| providers.len() > 1);
     let is_taken = |audience: &str| {
@@ -116,18 +120,56 @@ pub(super) fn whole(
     Ok(Converted { configuration, rule_places: places, notes: notes.0 })
 }
 
+/// Takes the claims out of headers that tokens of some issuers fill and those of others do not:
+/// Gatepass would send what any of them says.
+fn of_all_issuers(
+    headers: &mut [SourceHeader],
+    issuers: impl Iterator<Item = String>,
+    notes: &mut Notes,
+) {
+    let issuers: Vec<_> = issuers.collect();
+    let missing = |own: &SourceHeader| {
+        let is_alike = |it: &&SourceHeader| it.header == own.header && it.claim == own.claim;
+        let alike = || headers.iter().filter(is_alike).flat_map(|it| &it.issuers);
+        let others = issuers.iter().filter(|issuer| !alike().any(|it| it == *issuer));
+        others.cloned().collect::<Vec<_>>()
+    };
+    let missing: Vec<_> = headers.iter().map(missing).collect();
+    for (own, missing) in headers.iter_mut().zip(missing) {
+        let Some(claim) = own.claim.take_if(|_| !missing.is_empty()) else { continue };
+        let text = format_args!(
+            "the header {} with the claim {claim} is not sent: Gatepass would send it for tokens of \
+             {} as well, which have nothing there in the source. Write it to claim_to_headers if \
+             services may believe that claim of all issuers",
+            own.header,
+            missing.join(", ")
+        );
+        notes.add(&own.place, text);
+    }
+}
+
 /// The configuration with the headers that it can send. The others are removed from clients'
 /// requests, as the source does: services may still read them.
 fn with_headers(mut configuration: Value, headers: Headers, notes: &mut Notes) -> Value {
     let mut unsent = Vec::new();
-    for SourceHeader { place, header, claim } in headers.all {
+    for SourceHeader { place, header, claim, .. } in headers.all {
         match claim.as_ref().map(|claim| with_header(&configuration, &header, claim)) {
             Some(Some(with)) => configuration = with,
             Some(None) => {
                 let claim = claim.unwrap_or_default();
-                let text =
-                    format_args!("the header {header} with the claim {claim} cannot be sent");
-                notes.add(&place, text);
+                match claim_in(&configuration, &header) {
+                    Some(other) => notes.add(
+                        &place,
+                        format_args!(
+                            "the header {header} has the claim {other} already: services do not \
+                             get the claim {claim} in it"
+                        ),
+                    ),
+                    None => notes.add(
+                        &place,
+                        format_args!("the header {header} with the claim {claim} cannot be sent"),
+                    ),
+                }
                 unsent.push((place, header));
             }
             None => unsent.push((place, header)),
@@ -154,6 +196,12 @@ fn with_headers(mut configuration: Value, headers: Headers, notes: &mut Notes) -
         }
     }
     configuration
+}
+
+/// The claim that a header has already.
+fn claim_in<'a>(configuration: &'a Value, header: &str) -> Option<&'a Value> {
+    let all = configuration.get("claim_to_headers")?.as_array()?;
+    all.iter().find(|it| it.get("header").is_some_and(|own| own == header))?.get("claim")
 }
 
 /// Whether Gatepass removes a client's header already.

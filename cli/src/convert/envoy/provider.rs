@@ -311,7 +311,8 @@ impl Tokens {
         // The headers of one that is left out were closed to clients, too.
         for (header, claim) in provider.headers {
             let claim = claim.filter(|_| keys.is_ok());
-            self.headers.push(SourceHeader { place: place.clone(), header, claim });
+            let issuers = issuer.iter().cloned().collect();
+            self.headers.push(SourceHeader { place: place.clone(), header, claim, issuers });
         }
         let audiences = (!audiences.is_empty()).then(|| audiences.into_iter().collect());
         let name = name.to_owned();

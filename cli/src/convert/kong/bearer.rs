@@ -103,7 +103,8 @@ impl Bearer {
         }
         for (header, claim) in &plugin.headers {
             let (header, claim) = (header.to_ascii_lowercase(), claim.clone());
-            self.headers.push(SourceHeader { place: place.to_owned(), header, claim });
+            let issuers = plugin.issuers.iter().map(|(issuer, _)| issuer.clone()).collect();
+            self.headers.push(SourceHeader { place: place.to_owned(), header, claim, issuers });
         }
         let token = any_of(tokens).into_iter().next().unwrap_or(Need::Nobody);
         if !closed.is_empty() { Need::Nobody } else { token.and(&plugin.need) }

@@ -1,0 +1,83 @@
+//! Differences that configurations of real gateways showed, and the notes on them.
+
+use gatepass_cli::convert::{Converted, Selection, convert};
+use serde_json::json;
+
+fn converted(text: &str) -> Converted {
+    convert(text, &Selection::default()).unwrap_or_else(|error| panic!("{error}\n{text}"))
+}
+
+/// The notes that begin so, and whether they are of a change.
+fn told(converted: &Converted, start: &str) -> Vec<(String, bool)> {
+    let own = converted.notes.iter().filter(|note| note.to_string().starts_with(start));
+    own.map(|note| (note.to_string(), note.is_change)).collect()
+}
+
+/// Envoy with providers `a` and `b`, which have these fields, and with these routes.
+fn envoy(fields: [&str; 2], rules: &str, settings: &str, routes: &str) -> String {
+    let provider = |name: &str, fields: &str| {
+        format!(
+            "{name}: {{issuer: 'https://{name}.example'{fields}, remote_jwks: {{http_uri: \
+             {{uri: 'https://{name}.example/k', cluster: {name}, timeout: 1s}}}}}}"
+        )
+    };
+    format!(
+        "static_resources: {{listeners: [{{http_filters: [{{typed_config: {{'@type': \
+         type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication, \
+         providers: {{{}, {}}}, rules: [{rules}]}}}}]{settings}, \
+         route_config: {{virtual_hosts: [{routes}]}}}}]}}",
+        provider("a", fields[0]),
+        provider("b", fields[1]),
+    )
+}
+
+const ALL: &str = "{match: {prefix: /}, requires: {provider_name: a}}";
+const NORMALIZED: &str = ", normalize_path: true";
+
+/// What one issuer says of its users another one may not say in the same header.
+#[test]
+fn headers_that_not_every_issuer_fills() {
+    let header =
+        |claim: &str| format!(", claim_to_headers: [{{header_name: X-U, claim_name: {claim}}}]");
+    let (name, login) = (header("name"), header("login"));
+    for (one, two, sent) in [
+        (&name, "", "removed-by-convert"),
+        (&name, &login, "removed-by-convert"),
+        (&name, &name, "name"),
+    ] {
+        let made = converted(&envoy([one, two], ALL, NORMALIZED, ""));
+        let headers = json!([{"header": "x-u", "claim": sent, "format": "text"}]);
+        assert_eq!(made.configuration["claim_to_headers"], headers, "{two}");
+        let notes = told(&made, "provider a: the header x-u with the claim \"name\" is not sent");
+        let is_told = sent != "name";
+        assert_eq!(notes.first().map(|it| it.1), is_told.then_some(true), "{two}");
+    }
+    // Tokens of one that is left out do not pass.
+    let out = envoy([&name, ", subjects: {prefix: x}"], ALL, NORMALIZED, "");
+    let made = converted(&out);
+    assert_eq!(made.configuration["claim_to_headers"][0]["claim"], json!("name"));
+    // Of one issuer, the first.
+    let same = out.replace("https://b", "https://a").replace(", subjects: {prefix: x}", &login);
+    let notes =
+        told(&converted(&same), "provider b: the header x-u has the claim \"name\" already");
+    assert!(matches!(&notes[..], [(_, true)]), "{notes:?}");
+}
+
+/// Two plugins on two routes, of which one writes a header.
+#[test]
+fn headers_of_one_of_kongs_plugins() {
+    let route = |name: &str, options: &str| {
+        format!(
+            "{{name: {name}, paths: [/{name}], plugins: [{{name: openid-connect, config: {{issuer: \
+             'https://{name}.example', auth_methods: [bearer]{options}}}}}]}}"
+        )
+    };
+    let header = ", upstream_headers_claims: [role], upstream_headers_names: [x-role]";
+    for (two, sent) in [("", "removed-by-convert"), (header, "role")] {
+        let routes = [route("a", header), route("b", two)].join(", ");
+        let made = converted(&format!(
+            "_format_version: '3.0'\nservices: [{{name: s, url: 'http://s', routes: [{routes}]}}]\n"
+        ));
+        assert_eq!(made.configuration["claim_to_headers"][0]["claim"], json!(sent));
+    }
+}
