@@ -1,7 +1,7 @@
 //! Differences that configurations of real gateways showed, and the notes on them.
 
 use gatepass_cli::convert::{Converted, Selection, convert};
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn converted(text: &str) -> Converted {
     convert(text, &Selection::default()).unwrap_or_else(|error| panic!("{error}\n{text}"))
@@ -79,5 +79,32 @@ fn headers_of_one_of_kongs_plugins() {
             "_format_version: '3.0'\nservices: [{{name: s, url: 'http://s', routes: [{routes}]}}]\n"
         ));
         assert_eq!(made.configuration["claim_to_headers"][0]["claim"], json!(sent));
+    }
+}
+
+/// Beside another token an expired one in a cookie is ignored: a service must not get it.
+#[test]
+fn cookies_that_nobody_verified() {
+    let start = "token: forward is false: a cookie";
+    let places = ", forward: true, from_headers: [{name: authorization, value_prefix: 'Bearer '}]";
+    let with = format!("{places}, from_cookies: [session]");
+    let kong = |options: &str| {
+        format!(
+            "_format_version: '3.0'\nconsumers: [{{username: a, jwt_secrets: [{{key: a, secret: \
+             0123456789abcdef0123456789abcdef}}]}}]\nservices: [{{name: s, url: 'http://s', routes: \
+             [{{name: r, paths: [/r], plugins: [{{name: jwt, config: {{{options}}}}}]}}]}}]\n"
+        )
+    };
+    for (text, forwards) in [
+        (envoy([places, places], ALL, NORMALIZED, ""), true),
+        (envoy([&with, &with], ALL, NORMALIZED, ""), false),
+        (kong(""), true),
+        (kong("cookie_names: []"), true),
+        (kong("cookie_names: [session]"), false),
+    ] {
+        let made = converted(&text);
+        let forward = made.configuration["token"].get("forward").and_then(Value::as_bool);
+        assert_eq!(forward.unwrap_or_default(), forwards, "{text}");
+        assert_eq!(told(&made, start).len(), usize::from(!forwards), "{text}");
     }
 }

@@ -25,7 +25,9 @@ use super::url::Url;
 use super::{ConvertError, Converted, Notes};
 use crate::yaml::{self, Reader};
 
-pub(super) use self::provider::{Provider, claim_of, claim_path, millis, source_of};
+pub(super) use self::provider::{
+    FORWARDED_COOKIES, Provider, claim_of, claim_path, millis, source_of,
+};
 
 /// A filter, and where it is.
 struct Found {

@@ -290,6 +290,10 @@ impl Tokens {
         let Provider { issuer, audiences, keys, untold, options, forward, .. } = provider;
         let mut keys = match untold {
             Some(why) => Err(why.to_owned()),
+/// Why a token in a cookie is not forwarded.
+pub(in crate::convert) const FORWARDED_COOKIES: &str = "forward is false: a cookie whose token has expired is ignored beside another token, and \
+     services would get it unverified. Set it to true if services verify every token that they read";
+
             None => keys,
         };
         match &self.sources {
@@ -332,7 +336,7 @@ impl Tokens {
                 token.insert(name.to_owned(), json!(list));
             }
         }
-        if self.forward == Some(true) {
+        if self.forward == Some(true) && cookies.is_empty() {
             token.insert("forward".to_owned(), json!(true));
         }
         if self.differs {
@@ -341,3 +345,5 @@ impl Tokens {
         token
     }
 }
+        } else if self.forward == Some(true) {
+            notes.add("token", FORWARDED_COOKIES);

@@ -37,6 +37,7 @@ use self::bearer::Bearer;
 use self::entities::Kong;
 use self::plugins::Jwt;
 use super::assemble::{Headers, whole};
+use super::envoy::FORWARDED_COOKIES;
 use super::need::{Access, Need};
 use super::{ConvertError, Converted, ISSUER, Notes};
 use crate::arguments::ConvertTo;
@@ -120,9 +121,10 @@ fn configuration(
         "identity_token",
         "is new: choose issuer and audiences, and put a signing key in GATEPASS_SIGNING_KEY",
     );
+    let forwards = forwards(provider.get("cookie_names"), notes);
     json!({
         "providers": { PROVIDER: provider },
-        "token": { "forward": true },
+        "token": { "forward": forwards },
         "consumers": consumers,
         "identity_token": {
             "issuer": ISSUER,
@@ -133,6 +135,15 @@ fn configuration(
         "rules": rules,
         "errors": { "format": "kong" },
     })
+}
+
+/// Whether the token is forwarded, as by Kong's plugins: not where it may be in a cookie.
+fn forwards(cookies: Option<&Value>, notes: &mut Notes) -> bool {
+    let has_cookies = cookies.and_then(Value::as_array).is_some_and(|names| !names.is_empty());
+    if has_cookies {
+        notes.add("token", FORWARDED_COOKIES);
+    }
+    !has_cookies
 }
 
 /// A file whose tokens are of issuers.
@@ -161,7 +172,8 @@ fn of_issuers(
         }
     }
     let mut token = bearer.sources.clone();
-    token.insert("forward".to_owned(), json!(true));
+    let forwards = forwards(token.get("from_cookies"), &mut notes);
+    token.insert("forward".to_owned(), forwards.into());
     let mut sections = Map::from_iter([
         ("token".to_owned(), Value::Object(token)),
         ("errors".to_owned(), json!({ "format": "kong" })),
