@@ -108,3 +108,53 @@ fn cookies_that_nobody_verified() {
         assert_eq!(told(&made, start).len(), usize::from(!forwards), "{text}");
     }
 }
+
+fn policy(principal: &str) -> String {
+    format!(
+        "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nmetadata: {{name: p}}\n\
+         spec: {{jwt: {{providers: [{{name: a, issuer: 'https://a.example', remoteJWKS: {{uri: \
+         'https://a.example/k'}}}}]}}, authorization: {{defaultAction: Deny, rules: [{{name: r, action: Allow, \
+         principal: {{jwt: {{provider: a, {principal}}}}}}}]}}}}\n"
+    )
+}
+
+/// Envoy Gateway has Envoy make a list of the texts of scope and scp.
+#[test]
+fn claims_of_words_in_envoy_gateway() {
+    let requires = |principal: &str| {
+        let made = converted(&policy(principal));
+        let notes = told(&made, "SecurityPolicy p rule r");
+        (made.configuration["rules"][0]["requires"].clone(), notes)
+    };
+    let (closed, notes) = requires("claims: [{name: scope, values: [read]}]");
+    assert_eq!(closed["groups_none"], json!(["closed-by-convert"]));
+    assert!(notes.iter().any(|(note, _)| note.contains("valueType: StringArray")), "{notes:?}");
+    let list = "claims: [{name: scope, valueType: StringArray, values: [read]}]";
+    assert_eq!(requires(list).0["scopes_any"], json!(["read"]));
+    let (requires_scp, notes) = requires(&list.replace("scope", "scp"));
+    assert_eq!(requires_scp["claims"], json!({"scp": {"contains": ["read"]}}));
+    assert!(notes[0].0.contains("scp must be a list"), "{notes:?}");
+    let (_, notes) = requires("scopes: [read]");
+    assert!(notes[0].0.contains("a token with scp instead"), "{notes:?}");
+}
+
+/// Istio makes lists of the texts of permission and of what the rule names.
+#[test]
+fn claims_of_words_in_istio() {
+    let text = |claim: &str, values: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: a}}\n\
+             spec: {{jwtRules: [{{issuer: 'https://a.example', jwksUri: 'https://a.example/k', \
+             spaceDelimitedClaims: [teams]}}]}}\n---\napiVersion: security.istio.io/v1\n\
+             kind: AuthorizationPolicy\nmetadata: {{name: a}}\nspec: {{rules: [{{when: [{{key: \
+             'request.auth.claims[{claim}]', values: [{values}]}}]}}]}}\n"
+        )
+    };
+    for (claim, are_words) in [("teams", true), ("permission", true), ("role", false)] {
+        let made = converted(&text(claim, "x, 'x y'"));
+        let values = if are_words { json!(["x"]) } else { json!(["x", "x y"]) };
+        assert_eq!(made.configuration["rules"][0]["requires"]["claims"][claim], values, "{claim}");
+        let start = format!("AuthorizationPolicy a rules[0]: takes the text of the claim {claim}");
+        assert_eq!(told(&made, &start).len(), usize::from(are_words), "{claim}");
+    }
+}

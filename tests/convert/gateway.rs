@@ -96,6 +96,9 @@ impl Rule {
                 ("org.id", false, "1"),
                 ("sub", false, "alice"),
                 ("sub", true, "alice"),
+                ("scope", true, "read"),
+                ("scope", false, "read"),
+                ("scope", false, "read write"),
             ];
             let is_asked = scopes.is_empty() || chance(random, 2);
             (provider, scopes, is_asked.then(|| pick(random, &claims)))
@@ -150,7 +153,10 @@ impl Rule {
                         "org.id" => &token.claims["org"]["id"],
                         name => &token.claims[name],
                     };
-                    match found.as_array() {
+                    // Envoy Gateway has Envoy make lists of these texts.
+                    let words = found.as_str().filter(|_| name == "scope");
+                    let words = words.map(|text| text.split(' ').map(Value::from).collect());
+                    match words.as_ref().or(found.as_array()) {
                         Some(all) => is_list && all.iter().any(|it| it == value),
                         None => !is_list && found == value,
                     }

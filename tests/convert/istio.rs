@@ -66,9 +66,10 @@ const PRINCIPALS: [&str; 7] = [
 ];
 const PATTERNS: [&str; 11] =
     ["/a", "/a*", "/a/*", "/a/b", "/health", "/healthz", "*", "*b", "/a/{*}/b", "/b/{**}", "/a+b"];
-const KEYS: [(&str, &[&str]); 7] = [
+const KEYS: [(&str, &[&str]); 8] = [
     ("request.auth.claims[groups]", &["staff", "eu", "st*", "*"]),
     ("request.auth.claims[scope]", &["read", "write"]),
+    ("request.auth.claims[permission]", &["read", "read write"]),
     ("request.auth.claims[org][id]", &["1", "2"]),
     ("request.auth.claims[iss]", &["https://a.example"]),
     ("request.auth.audiences", &["x", "y"]),
@@ -260,6 +261,11 @@ fn principal(token: &Token) -> String {
     format!("{}/{}", ISSUERS[token.issuer].0, token.claims["sub"].as_str().unwrap())
 }
 
+fn words(texts: Vec<String>) -> Vec<String> {
+    let words = texts.iter().flat_map(|text| text.split(' '));
+    words.filter(|it| !it.is_empty()).map(str::to_owned).collect()
+}
+
 /// The values of an attribute.
 fn found(key: &str, request: &Request) -> Vec<String> {
     let texts = |value: &Value| match value {
@@ -276,10 +282,12 @@ fn found(key: &str, request: &Request) -> Vec<String> {
     let Some(token) = &request.token else { return Vec::new() };
     match key {
         "request.auth.claims[groups]" => texts(&token.claims["groups"]),
-        "request.auth.claims[scope]" => {
-            let words = token.claims["scope"].as_str().unwrap_or_default().split(' ');
-            words.filter(|it| !it.is_empty()).map(str::to_owned).collect()
-        }
+        // These are always lists of words.
+        "request.auth.claims[scope]" => words(texts(&token.claims["scope"])),
+        "request.auth.claims[permission]" => match &token.claims["permission"] {
+            Value::String(text) => words(vec![text.clone()]),
+            list => texts(list),
+        },
         "request.auth.claims[org][id]" => texts(&token.claims["org"]["id"]),
         "request.auth.claims[iss]" => vec![ISSUERS[token.issuer].0.to_owned()],
         "request.auth.audiences" => texts(&token.claims["aud"]),

@@ -81,11 +81,14 @@ fn request(random: &mut Random) -> Request {
                 _ => json!(["y", "z"]),
             });
         }
-        for (name, one_in) in [("groups", 2), ("scope", 2), ("org", 3)] {
+        for (name, one_in) in [("groups", 2), ("scope", 2), ("org", 3), ("permission", 3)] {
             if chance(random, one_in) {
                 claims[name] = match (name, random.below(4)) {
-                    ("scope", 0) => json!("read write"),
-                    ("scope", _) => json!(pick(random, &["read", "write", "readwrite"])),
+                    ("permission", 1) => json!(["read", "write"]),
+                    ("scope" | "permission", 0) => json!("read write"),
+                    ("scope" | "permission", _) => {
+                        json!(pick(random, &["read", "write", "readwrite"]))
+                    }
                     ("org", _) => json!({"id": pick(random, &["1", "2"])}),
                     (_, 0) => json!(["staff", "eu"]),
                     (_, 1) => json!([]),

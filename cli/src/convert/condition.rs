@@ -17,6 +17,8 @@ pub(super) struct Conditions {
     /// They compare a claim's value, where no rule can require that it is another one: to
     /// fail them, the claim must be absent.
     pub(super) have_values: bool,
+    /// A claim of which the words of its text count, which rules take as a whole.
+    pub(super) words_of: Option<String>,
 }
 
 /// A set of requests with exceptions.
@@ -54,6 +56,7 @@ impl Conditions {
             of_token,
             has_others: self.has_others || other.has_others,
             have_values: self.have_values || other.have_values,
+            words_of: self.words_of.as_ref().or(other.words_of.as_ref()).cloned(),
         }
     }
 

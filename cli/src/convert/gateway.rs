@@ -8,7 +8,7 @@ use gatepass::config::{Problems, Variable};
 use serde_json::{Map, Value, json};
 
 use super::assemble::{Headers, Parts, assemble};
-use super::condition::{Conditions, Requests};
+use super::condition::{Conditions, Requests, with_scope};
 use super::decisions::{self, Clause, Effect};
 use super::envoy::{Tokens, claim_of, claim_path, provider_of, source_of};
 use super::issuers::{Issuers, Keys, inline_keys};
@@ -193,7 +193,7 @@ fn clauses(
             None => format!("{place} rules[{position}]"),
         };
         let mut requests = operation?.unwrap_or_else(Requests::all);
-        let conditions = self::principal(&principal?, &mut requests, issuers)?;
+        let conditions = self::principal(&principal?, &mut requests, issuers, &place, notes)?;
         if action? {
             clauses.extend(conditions.allow(&place, &requests, base));
         } else {
@@ -229,11 +229,13 @@ fn principal(
     node: &Node<'_>,
     requests: &mut Requests,
     issuers: &mut Issuers,
+    place: &str,
+    notes: &mut Notes,
 ) -> Option<Conditions> {
     let mut conditions = Conditions::default();
     for (field, value) in node.value().as_object().into_iter().flatten() {
         match field.as_str() {
-            "jwt" => jwt(&node.member("jwt")?, &mut conditions, issuers)?,
+            "jwt" => jwt(&node.member("jwt")?, &mut conditions, issuers, place, notes)?,
             "headers" => {
                 for header in value.as_array().into_iter().flatten() {
                     let name = header.get("name").and_then(Value::as_str);
@@ -256,8 +258,17 @@ fn principal(
     Some(conditions)
 }
 
+/// Claims whose text Envoy Gateway takes for a list of words.
+const WORDS: [&str; 2] = ["scope", "scp"];
+
 /// Scopes and claims, all of which a token must have.
-fn jwt(node: &Node<'_>, conditions: &mut Conditions, issuers: &mut Issuers) -> Option<()> {
+fn jwt(
+    node: &Node<'_>,
+    conditions: &mut Conditions,
+    issuers: &mut Issuers,
+    place: &str,
+    notes: &mut Notes,
+) -> Option<()> {
     let mut fields = node.fields()?;
     let provider = fields.required("provider", "a provider", Node::text);
     let scopes = fields.or("scopes", Vec::new(), Node::texts);
@@ -280,18 +291,54 @@ fn jwt(node: &Node<'_>, conditions: &mut Conditions, issuers: &mut Issuers) -> O
         let scopes_all = scopes.into_iter().collect();
         let need = Need::of(Access { scopes_all, claims, ..Access::default() });
         conditions.token(vec![need], None);
+        let text = "scopes are those of the claim scope: a token with scp instead has none";
+        notes.add(place, text);
     }
     for (name, kind, values) in claims {
-        let names: Vec<_> = name.split('.').collect();
-        let path = claim_path(&names);
-        let values = Claim::Values(kind, values.into_iter().map(Value::from).collect());
-        let holds = Access { claims: [(path.clone(), values)].into(), ..Access::default() };
-        let fails = Access {
-            claims: [(path, Claim::Absent)].into(),
-            missing: Missing::Allowed,
-            ..Access::default()
-        };
-        conditions.token(vec![Need::of(holds)], Some(Need::of(fails)));
+        of_claim(&name, kind, values, conditions, place, notes);
     }
     Some(())
+}
+
+/// A claim that must have one of these values.
+fn of_claim(
+    name: &str,
+    kind: Kind,
+    values: Vec<String>,
+    conditions: &mut Conditions,
+    place: &str,
+    notes: &mut Notes,
+) {
+    let names: Vec<_> = name.split('.').collect();
+    let path = claim_path(&names);
+    let holds = match (names.as_slice(), kind) {
+        // What is a list for Envoy Gateway is never a text.
+        ([name], Kind::Itself) if WORDS.contains(name) => {
+            let text = format_args!(
+                "asks for {name} as a String, but Envoy Gateway makes a list of it, and no \
+                 token has it: write valueType: StringArray, or scopes"
+            );
+            notes.add(place, text);
+            Vec::new()
+        }
+        (["scope"], _) => vec![with_scope(values.into_iter().collect())],
+        ([name], _) if WORDS.contains(name) => {
+            let text =
+                format_args!("the claim {name} must be a list: words in a text are not told apart");
+            notes.add(place, text);
+            vec![with_values(&path, kind, values)]
+        }
+        _ => vec![with_values(&path, kind, values)],
+    };
+    let fails = Access {
+        claims: [(path, Claim::Absent)].into(),
+        missing: Missing::Allowed,
+        ..Access::default()
+    };
+    conditions.token(holds, Some(Need::of(fails)));
+}
+
+fn with_values(path: &str, kind: Kind, values: Vec<String>) -> Need {
+    let values = Claim::Values(kind, values.into_iter().map(Value::from).collect());
+    Need::of(Access { claims: [(path.to_owned(), values)].into(), ..Access::default() })
 }

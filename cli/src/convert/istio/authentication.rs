@@ -1,5 +1,7 @@
 //! `RequestAuthentication`.
 
+use std::collections::BTreeSet;
+
 use gatepass::config::reader::Node;
 use serde_json::{Map, Value};
 
@@ -8,19 +10,19 @@ use crate::convert::issuers::{Issuers, Keys, discovered, inline_keys};
 use crate::convert::url::Url;
 use crate::convert::{ConvertError, Notes};
 
-/// Reads the issuers.
+/// Reads the issuers, and the claims whose text is a list of words.
 pub(super) fn read(
     spec: &Node<'_>,
     issuers: &mut Issuers,
     tokens: &mut Tokens,
+    words: &mut BTreeSet<String>,
     notes: &mut Notes,
 ) -> Result<(), ConvertError> {
     let Some(rules) = rules(spec) else { return Ok(()) };
-    for (issuer, provider, keys) in rules {
+    for JwtRule { issuer, provider, keys, words: own } in rules {
+        words.extend(own);
         let mut provider = provider_of(&provider).map_err(ConvertError::NotUnderstood)?;
-        if let Some(keys) = keys {
-            provider.keys = keys;
-        }
+        provider.keys = keys;
         let url = Url::parse(&issuer);
         let name = url.as_ref().map_or(issuer.as_str(), Url::host);
         tokens.add(&issuers.unused(name), provider, issuers, notes);
@@ -28,7 +30,14 @@ pub(super) fn read(
     Ok(())
 }
 
-type JwtRule = (String, Value, Option<Result<Keys, String>>);
+/// An issuer as Envoy has it, and its keys where Envoy has none of that kind.
+struct JwtRule {
+    issuer: String,
+    provider: Value,
+    keys: Result<Keys, String>,
+    /// Claims whose text is a list of words, beside those that always are.
+    words: Vec<String>,
+}
 
 fn rules(spec: &Node<'_>) -> Option<Vec<JwtRule>> {
     let mut fields = spec.fields()?;
@@ -40,7 +49,6 @@ fn rules(spec: &Node<'_>) -> Option<Vec<JwtRule>> {
     rules
 }
 
-/// An issuer as Envoy has it, and its keys where Envoy has none of that kind.
 fn rule(node: &Node<'_>) -> Option<JwtRule> {
     let mut fields = node.fields()?;
     let issuer = fields.required("issuer", "the iss of tokens", Node::text);
@@ -58,7 +66,7 @@ fn rule(node: &Node<'_>) -> Option<JwtRule> {
         provider.extend(value.map(|value| (envoys.to_owned(), value)));
     }
     let timeout_ms = fields.optional("timeout", millis);
-    fields.ignored("space_delimited_claims");
+    let words = fields.or("space_delimited_claims", Vec::new(), Node::texts);
     let headers =
         fields.or("from_headers", Vec::new(), |node| node.list(|it| source_of(it, "prefix")));
     let claims = fields.or("output_claim_to_headers", Vec::new(), |node| node.list(claim_of));
@@ -73,7 +81,8 @@ fn rule(node: &Node<'_>) -> Option<JwtRule> {
         // Istio asks the issuer.
         (None, None) => discovered(issuer),
     };
-    Some((issuer.to_owned(), Value::Object(provider), Some(keys)))
+    let provider = Value::Object(provider);
+    Some(JwtRule { issuer: issuer.to_owned(), provider, keys, words: words? })
 }
 
 fn fetched(uri: &str, timeout_ms: Option<u64>) -> Result<Keys, String> {

@@ -8,6 +8,8 @@ mod authentication;
 mod policy;
 mod values;
 
+use std::collections::BTreeSet;
+
 use gatepass::config::reader::Document;
 use gatepass::config::{Problems, Variable};
 use serde_json::Value;
@@ -21,6 +23,9 @@ use super::need::{Access, Missing, Need};
 use super::selection::{Selection, full_name};
 use super::url::Url;
 use super::{ConvertError, Converted, Notes};
+
+/// Claims whose text Istio always takes for a list of words.
+const WORDS: [&str; 2] = ["permission", "scope"];
 
 /// What Go's `strconv.ParseBool` takes for true.
 const TRUE: [&str; 6] = ["1", "t", "T", "TRUE", "true", "True"];
@@ -48,16 +53,18 @@ pub(super) fn from_manifests(
     let document = Document::new(&nothing);
     let mut issuers = Issuers::new(upstream);
     let mut tokens = Tokens::default();
+    let mut words = BTreeSet::from(WORDS.map(str::to_owned));
     for manifest in of_kind(&chosen, "RequestAuthentication") {
         let spec = spec(manifest);
-        authentication::read(&document.root(&spec), &mut issuers, &mut tokens, &mut notes)?;
+        let root = document.root(&spec);
+        authentication::read(&root, &mut issuers, &mut tokens, &mut words, &mut notes)?;
     }
     if !issuers.is_empty() {
         let text = "keys are fetched by the proxy, no longer by istiod: each upstream needs a \
                     ServiceEntry";
         notes.add_info("service", text);
     }
-    let clauses = clauses(&chosen, &document, &mut issuers, &mut notes);
+    let clauses = clauses(&chosen, &document, &words, &mut issuers, &mut notes);
     if of_kind(&chosen, "RequestAuthentication").next().is_none() {
         let text = "there is none in the file, so that no token could be verified".to_owned();
         return Err(ConvertError::Refused { place: "RequestAuthentication".to_owned(), text });
@@ -83,6 +90,7 @@ fn of_kind<'a>(manifests: &[&'a Value], kind: &str) -> impl Iterator<Item = &'a 
 fn clauses(
     chosen: &[&Value],
     document: &Document<'_>,
+    words: &BTreeSet<String>,
     issuers: &mut Issuers,
     notes: &mut Notes,
 ) -> Vec<Clause> {
@@ -99,7 +107,7 @@ fn clauses(
         }
         let spec = spec(manifest);
         let root = document.root(&spec);
-        let Some(read) = policy::read(&root, &place, &base, issuers, notes) else {
+        let Some(read) = policy::read(&root, &place, &base, words, issuers, notes) else {
             continue;
         };
         match read {

@@ -49,6 +49,7 @@ pub(super) fn read(
     spec: &Node<'_>,
     place: &str,
     base: &Need,
+    words: &BTreeSet<String>,
     issuers: &mut Issuers,
     notes: &mut Notes,
 ) -> Option<Policy> {
@@ -72,7 +73,14 @@ pub(super) fn read(
     let mut clauses = Vec::new();
     for (position, rule) in rules?.iter().enumerate() {
         let place = format!("{place} rules[{position}]");
-        for (conditions, requests) in ways(rule, issuers)? {
+        for (conditions, requests) in ways(rule, words, issuers)? {
+            if let Some(claim) = &conditions.words_of {
+                let text = format_args!(
+                    "takes the text of the claim {claim} as a whole, where Istio takes its words: \
+                     a token with several must have them as a list"
+                );
+                notes.add(&place, text);
+            }
             match action {
                 Action::Allow => clauses.extend(conditions.allow(&place, &requests, base)),
                 Action::Deny => {
@@ -114,7 +122,11 @@ fn nodes<'a>(node: &Node<'a>) -> Option<Vec<Node<'a>>> {
 }
 
 /// Each way in which a rule matches a request: a source, an operation, and all of `when`.
-fn ways(rule: &Node<'_>, issuers: &mut Issuers) -> Option<Vec<(Conditions, Requests)>> {
+fn ways(
+    rule: &Node<'_>,
+    words: &BTreeSet<String>,
+    issuers: &mut Issuers,
+) -> Option<Vec<(Conditions, Requests)>> {
     let mut fields = rule.fields()?;
     let from = fields.or("from", Vec::new(), nodes);
     let to = fields.or("to", Vec::new(), nodes);
@@ -124,7 +136,7 @@ fn ways(rule: &Node<'_>, issuers: &mut Issuers) -> Option<Vec<(Conditions, Reque
     let mut common = Conditions::default();
     let mut headers = Match::all();
     for node in &when {
-        condition(node, issuers, &mut common, &mut headers)?;
+        condition(node, words, issuers, &mut common, &mut headers)?;
     }
     let mut sources = Vec::new();
     for node in &from {
@@ -249,6 +261,7 @@ fn operation(node: &Node<'_>) -> Option<Vec<Requests>> {
 /// One of `when`.
 fn condition(
     node: &Node<'_>,
+    words: &BTreeSet<String>,
     issuers: &mut Issuers,
     conditions: &mut Conditions,
     headers: &mut Match,
@@ -265,7 +278,7 @@ fn condition(
     };
     let header = names_within(key, "request.headers");
     if let Some(names) = claim {
-        of_claim(&names, &values, &without, conditions);
+        of_claim(&names, &values, &without, words, conditions);
     } else if key == "request.auth.principal" {
         of_principals(&values, &without, issuers, conditions);
     } else if key == "request.auth.audiences" && without.is_empty() {
@@ -290,8 +303,24 @@ fn condition(
     Some(())
 }
 
-fn of_claim(names: &[&str], values: &[String], without: &[String], conditions: &mut Conditions) {
+fn of_claim(
+    names: &[&str],
+    values: &[String],
+    without: &[String],
+    words: &BTreeSet<String>,
+    conditions: &mut Conditions,
+) {
     let path = claim_path(names);
+    let are_words = matches!(names, [name] if words.contains(*name));
+    // No word has a space in it.
+    let plain_values = |values: &[String]| {
+        let mut plain = plain_values(values);
+        plain.retain(|value| !are_words || !value.contains(' '));
+        plain
+    };
+    if let ([name], true) = (names, are_words && names != ["scope"]) {
+        conditions.words_of = Some((*name).to_owned());
+    }
     // Istio reads scopes as words.
     let with = |plain: Vec<String>| match names {
         ["scope"] => with_scope(plain.into_iter().collect()),
