@@ -34,6 +34,60 @@ fn envoy(fields: [&str; 2], rules: &str, settings: &str, routes: &str) -> String
 const ALL: &str = "{match: {prefix: /}, requires: {provider_name: a}}";
 const NORMALIZED: &str = ", normalize_path: true";
 
+/// Envoy gives `/%68ealth` to the rule for `/` unless it normalizes paths.
+#[test]
+fn encoded_letters_open_nothing_in_silence() {
+    let rules = format!("{{match: {{path: /health}}}}, {ALL}");
+    let start = "the file: percent-encoded letters";
+    for (rules, settings, expected) in [
+        (rules.as_str(), "", Some(true)),
+        (&rules, ", normalize_path: false", Some(true)),
+        (&rules, NORMALIZED, None),
+        (ALL, "", Some(false)),
+    ] {
+        let made = converted(&envoy([""; 2], rules, settings, ""));
+        let is_change = told(&made, start).first().map(|(_, is_change)| *is_change);
+        assert_eq!(is_change, expected, "{rules} {settings}");
+    }
+}
+
+const OFF: &str = "typed_per_filter_config: {envoy.filters.http.jwt_authn: {'@type': \
+                   type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig, disabled: true}}";
+
+/// The rule of a route without the filter, if it can have been reached by no other request.
+#[test]
+fn routes_without_the_filter() {
+    let off = |condition: &str| format!("{{match: {{{condition}}}, {OFF}}}");
+    let on = |condition: &str| format!("{{match: {{{condition}}}}}");
+    let health = off("path: /health");
+    let is_written = |hosts: String| {
+        let made = converted(&envoy([""; 2], ALL, NORMALIZED, &hosts));
+        let rule = json!({"match": {"path": "/health"}, "bypass": true});
+        let has_note = !told(&made, "rules: $").is_empty();
+        let is_written = made.configuration["rules"][0] == rule;
+        assert_eq!(is_written, !has_note, "{hosts}");
+        is_written
+    };
+    let host = |routes: &[&str]| format!("{{domains: ['*'], routes: [{}]}}", routes.join(", "));
+    assert!(is_written(host(&[&health])));
+    assert!(is_written(host(&[&on("prefix: /api"), &health, &on("prefix: /")])));
+    assert!(is_written(host(&[&on("path: /healthy"), &health])));
+    for before in [
+        "prefix: /",
+        "prefix: /he",
+        "path: /health, headers: [{name: x-a, present_match: true}]",
+        "path: /HEALTH, case_sensitive: false",
+        "safe_regex: {regex: '/h.*'}",
+        "path: /other, unknown: 1",
+    ] {
+        assert!(!is_written(host(&[&on(before), &health])), "{before}");
+    }
+    let other = "{domains: [a.example], routes: [{match: {prefix: /}}]}";
+    assert!(!is_written(format!("{}, {other}", host(&[&health]))));
+    assert!(!is_written(host(&[&health]).replace("'*'", "a.example")));
+    assert!(!is_written(host(&[&health.replace("disabled: true", "disabled: false")])));
+}
+
 /// What one issuer says of its users another one may not say in the same header.
 #[test]
 fn headers_that_not_every_issuer_fills() {

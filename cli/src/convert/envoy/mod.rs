@@ -53,22 +53,39 @@ pub(super) fn from_documents(
     }
     let Some(Found { filter, .. }) = found.pop() else { return Err(ConvertError::Unknown) };
     let mut notes = Notes::default();
-    for document in &documents {
-        routes::look(document, &mut notes)?;
-    }
-    if !documents.iter().any(normalizes) {
-        let text = "percent-encoded letters in paths count as the letters, as in Envoy with \
-                    normalize_path";
-        notes.add_info("the file", text);
-    }
+    let switched_off = routes::look(&documents, &mut notes)?;
     authz::look(&documents, &filter, &mut notes);
     let nothing = |_: &str| Variable::Unset;
     let document = Document::new(&nothing);
     let parts = read(&document.root(&filter), &mut notes);
     match (parts, document.into_problems()) {
-        (Some(parts), problems) if problems.is_empty() => assemble(parts, notes),
+        (Some(mut parts), problems) if problems.is_empty() => {
+            parts.rules.splice(0..0, switched_off);
+            about_paths(&documents, &parts.rules, &mut notes);
+            assemble(parts, notes)
+        }
         (_, problems) => Err(ConvertError::NotUnderstood(Problems(problems))),
     }
+}
+
+/// Rules read paths decoded. Where Envoy reads them as they are sent, and a rule asks less than
+/// another, it asks so of more requests.
+fn about_paths(documents: &[Value], rules: &[Stated], notes: &mut Notes) {
+    if documents.iter().any(normalizes) {
+        return;
+    }
+    let differ = rules.iter().any(|it| Some(&it.need) != rules.first().map(|first| &first.need));
+    if differ && documents.iter().any(routes::has_manager) {
+        let text = "percent-encoded letters in paths count as the letters, which Envoy compares \
+                    as they are sent: what passes at /health passes at /%68ealth, too. Add \
+                    normalize_path: true to the HttpConnectionManager, so that Envoy's routes \
+                    read paths alike";
+        notes.add("the file", text);
+        return;
+    }
+    let text = "percent-encoded letters in paths count as the letters, as in Envoy with \
+                normalize_path";
+    notes.add_info("the file", text);
 }
 
 /// Finds filters: in a configuration of Envoy, in manifests with one, or alone.

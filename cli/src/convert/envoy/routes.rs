@@ -7,6 +7,7 @@ use gatepass::config::reader::Document;
 use serde_json::Value;
 
 use super::{matcher, snake};
+use crate::convert::decisions::Stated;
 use crate::convert::matching::Match;
 use crate::convert::need::Need;
 use crate::convert::writer::flow;
@@ -22,16 +23,61 @@ struct Place<'a> {
     holder: Option<&'a Value>,
 }
 
-/// Looks for what routes say of the filter. A requirement of a route counts instead of the
-/// rules.
-pub(super) fn look(document: &Value, notes: &mut Notes) -> Result<(), ConvertError> {
-    search(document, "$", Place::default(), notes)
+/// What was found.
+struct Found<'a> {
+    /// The routes that all requests have, in their order, if it is certain that these are all.
+    routes: Option<&'a [Value]>,
+    /// Rules for the routes without the filter.
+    rules: Vec<Stated>,
+}
+
+/// Looks for what routes say of the filter, and makes the rules of those that switch it off.
+/// A requirement of a route counts instead of the rules.
+pub(super) fn look(documents: &[Value], notes: &mut Notes) -> Result<Vec<Stated>, ConvertError> {
+    let mut found = Found { routes: only_routes(documents), rules: Vec::new() };
+    for document in documents {
+        search(document, "$", Place::default(), &mut found, notes)?;
+    }
+    Ok(found.rules)
+}
+
+/// The routes, if there is one virtual host, for every host, and one connection manager.
+fn only_routes(documents: &[Value]) -> Option<&[Value]> {
+    let (mut hosts, mut managers) = (Vec::new(), Vec::new());
+    for document in documents {
+        members(document, ["virtual_hosts", "virtualHosts"], &mut hosts);
+        members(document, ["http_filters", "httpFilters"], &mut managers);
+    }
+    let ([hosts], [_]) = (hosts.as_slice(), managers.as_slice()) else { return None };
+    let [host] = hosts.as_array()?.as_slice() else { return None };
+    let is_for_all = host.get("domains")?.as_array()?.iter().any(|domain| domain == "*");
+    host.get("routes")?.as_array().filter(|_| is_for_all).map(Vec::as_slice)
+}
+
+/// Whether there is a connection manager, whose setting for paths is then known.
+pub(super) fn has_manager(document: &Value) -> bool {
+    let mut managers = Vec::new();
+    members(document, ["http_filters", "httpFilters"], &mut managers);
+    !managers.is_empty()
+}
+
+/// The members of these names, wherever they are.
+fn members<'a>(value: &'a Value, names: [&str; 2], found: &mut Vec<&'a Value>) {
+    match value {
+        Value::Object(all) => {
+            found.extend(names.iter().filter_map(|name| all.get(*name)));
+            all.values().for_each(|member| members(member, names, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| members(item, names, found)),
+        _ => {}
+    }
 }
 
 fn search(
     value: &Value,
     path: &str,
     place: Place<'_>,
+    found: &mut Found<'_>,
     notes: &mut Notes,
 ) -> Result<(), ConvertError> {
     match value {
@@ -53,20 +99,67 @@ fn search(
                             .to_owned();
                         return Err(ConvertError::Refused { place: path, text });
                     }
-                    notes.add("rules", format_args!("{path} {}", switched_off(place)));
+                    switch_off(&path, member, place, found, notes);
                     continue;
                 }
                 let holder = if is_of_filters(name) { Some(value) } else { place.holder };
-                search(member, &path, Place { holder, ..place }, notes)?;
+                search(member, &path, Place { holder, ..place }, found, notes)?;
             }
             Ok(())
         }
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .try_for_each(|(at, item)| search(item, &format!("{path}[{at}]"), place, notes)),
+            .try_for_each(|(at, item)| search(item, &format!("{path}[{at}]"), place, found, notes)),
         _ => Ok(()),
     }
+}
+
+/// Makes the rule of a route without the filter, or tells it where it is not certain that it
+/// would let no other requests pass.
+fn switch_off(
+    path: &str,
+    setting: &Value,
+    place: Place<'_>,
+    found: &mut Found<'_>,
+    notes: &mut Notes,
+) {
+    match rule(setting, place, found) {
+        Some(matching) => {
+            let text = "switches jwt_authn off: its requests pass without a token, as before";
+            notes.add_info(path, text);
+            found.rules.push(Stated { place: path.to_owned(), matching, need: Need::Open });
+        }
+        None => notes.add("rules", format_args!("{path} {}", switched_off(place))),
+    }
+}
+
+/// The requests of a route without the filter, if no route before it takes any of them that
+/// has the filter.
+fn rule(setting: &Value, place: Place<'_>, found: &Found<'_>) -> Option<Match> {
+    if setting.get("disabled") != Some(&Value::Bool(true)) {
+        return None;
+    }
+    let (own, routes) = (place.holder?, found.routes?);
+    let position = routes.iter().position(|route| std::ptr::eq(route, own))?;
+    let matching = matching(place)?;
+    let takes_some = |route: &Value| {
+        let ignores_case = ["case_sensitive", "caseSensitive"]
+            .iter()
+            .any(|name| route.pointer(&format!("/match/{name}")) == Some(&Value::Bool(false)));
+        ignores_case || condition(route).is_none_or(|other| other.meets(&matching))
+    };
+    let before = routes.iter().take(position);
+    (!before.into_iter().any(takes_some)).then_some(matching)
+}
+
+/// The requests of a route, or more.
+fn condition(route: &Value) -> Option<Match> {
+    let nothing = |_: &str| Variable::Unset;
+    let document = Document::new(&nothing);
+    let condition = snake(route.get("match")?, false);
+    let matching = matcher::matching(&document.root(&condition));
+    matching.filter(|_| document.into_problems().is_empty())
 }
 
 /// That the filter is off, and the rule that would be the same.
@@ -90,13 +183,7 @@ fn switched_off(place: Place<'_>) -> String {
 fn matching(place: Place<'_>) -> Option<Match> {
     let holder = place.holder?;
     let mut matching = match (holder.get("match"), holder.get("domains")) {
-        (Some(condition), _) => {
-            let nothing = |_: &str| Variable::Unset;
-            let document = Document::new(&nothing);
-            let condition = snake(condition, false);
-            let matching = matcher::matching(&document.root(&condition));
-            matching.filter(|_| document.into_problems().is_empty())?
-        }
+        (Some(_), _) => condition(holder)?,
         (None, Some(_)) => Match::all(),
         (None, None) => return None,
     };
