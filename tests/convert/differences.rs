@@ -34,6 +34,18 @@ fn envoy(fields: [&str; 2], rules: &str, settings: &str, routes: &str) -> String
 const ALL: &str = "{match: {prefix: /}, requires: {provider_name: a}}";
 const NORMALIZED: &str = ", normalize_path: true";
 
+#[test]
+fn paths_in_another_case() {
+    let text = "{match: {prefix: /a, case_sensitive: false}, requires: {provider_name: a}}";
+    let made = converted(&envoy([""; 2], text, NORMALIZED, ""));
+    let [(note, true)] = &told(&made, "rules[0]: case_sensitive: false")[..] else { panic!() };
+    assert!(note.contains("path_ambiguous"), "{note}");
+    for same in [text.replace("false", "true"), ALL.to_owned()] {
+        let made = converted(&envoy([""; 2], &same, NORMALIZED, ""));
+        assert_eq!(told(&made, "rules[0]"), []);
+    }
+}
+
 /// Envoy gives `/%68ealth` to the rule for `/` unless it normalizes paths.
 #[test]
 fn encoded_letters_open_nothing_in_silence() {
@@ -117,6 +129,13 @@ fn headers_that_not_every_issuer_fills() {
     assert!(matches!(&notes[..], [(_, true)]), "{notes:?}");
 }
 
+#[test]
+fn claims_that_may_be_lists() {
+    let fields = ", claim_to_headers: [{header_name: x-g, claim_name: groups}, {header_name: x-s, claim_name: sub}]";
+    let made = converted(&envoy([fields, fields], ALL, NORMALIZED, ""));
+    assert_eq!(told(&made, "header x-g: a list or an object is sent as text").len(), 1);
+}
+
 /// Two plugins on two routes, of which one writes a header.
 #[test]
 fn headers_of_one_of_kongs_plugins() {
@@ -133,6 +152,24 @@ fn headers_of_one_of_kongs_plugins() {
             "_format_version: '3.0'\nservices: [{{name: s, url: 'http://s', routes: [{routes}]}}]\n"
         ));
         assert_eq!(made.configuration["claim_to_headers"][0]["claim"], json!(sent));
+    }
+}
+
+#[test]
+fn a_rule_for_a_provider_that_is_left_out() {
+    let rules = format!("{{match: {{prefix: /b}}, requires: {{provider_name: b}}}}, {ALL}");
+    let made = converted(&envoy(["", ", subjects: {prefix: x}"], &rules, NORMALIZED, ""));
+    assert!(matches!(&told(&made, "rules[0]: nobody passes")[..], [(_, true)]));
+    assert_eq!(told(&made, "rules[1]"), []);
+}
+
+#[test]
+fn audiences_that_envoy_trims() {
+    for (audience, is_told) in [("https://api.example", true), ("api/", true), ("api", false)] {
+        let fields = format!(", audiences: ['{audience}']");
+        let made = converted(&envoy([&fields, ""], ALL, NORMALIZED, ""));
+        let notes = told(&made, "provider a: audiences are compared as they stand");
+        assert_eq!(notes.first().map(|it| it.1), is_told.then_some(false), "{audience}");
     }
 }
 

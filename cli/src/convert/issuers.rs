@@ -85,7 +85,8 @@ impl Issuers {
             Some(issuer) if !issuer.is_empty() => issuer,
             _ => {
                 return leave_out(
-                    "it has no issuer, and only tokens of known issuers are accepted",
+                    "it has no issuer, and only tokens of known issuers are accepted: write the iss \
+                     of its tokens there",
                 );
             }
         };

@@ -291,6 +291,17 @@ fn rule(
         (None, None) => Need::Open,
     };
     let matching: Match = matching?;
+    let condition = node.member("match");
+    let case = condition.as_ref().and_then(|it| it.member("case_sensitive"));
+    if case.is_some_and(|it| *it.value() == false) {
+        let text = "case_sensitive: false is not supported: a path in another case than here is \
+                    rejected (400, path_ambiguous) if other rules would apply to it";
+        notes.add(place, text);
+    }
+    if need == Need::Nobody && !notes.0.iter().any(|note| note.place == place) {
+        let text = "nobody passes: it asks for tokens of a provider that is left out";
+        notes.add(place, text);
+    }
     Some(Stated { place: place.to_owned(), matching, need })
 }
 

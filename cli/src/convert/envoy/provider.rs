@@ -1,5 +1,7 @@
 //! `JwtProvider` of Envoy.
 
+use std::collections::BTreeSet;
+
 use gatepass::config::reader::{Fields, Node};
 use gatepass::token::MAX_CLOCK_SKEW_SECONDS;
 use serde_json::{Map, Value, json};
@@ -44,6 +46,25 @@ const OTHERS: [(&str, &str); 6] = [
     ("header_in_metadata", "other filters do not see the token's header"),
     ("failed_status_in_metadata", "the log has the code"),
     ("clear_route_cache", "routes are not chosen by claims"),
+];
+
+/// Claims that are texts, numbers or booleans.
+const TEXTS: [&str; 15] = [
+    "sub",
+    "iss",
+    "email",
+    "email_verified",
+    "name",
+    "given_name",
+    "family_name",
+    "preferred_username",
+    "azp",
+    "client_id",
+    "jti",
+    "sid",
+    "exp",
+    "iat",
+    "scope",
 ];
 
 pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
@@ -269,6 +290,10 @@ fn text_map(pairs: &[(&str, Option<Value>)]) -> Map<String, Value> {
     given.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Why a token in a cookie is not forwarded.
+pub(in crate::convert) const FORWARDED_COOKIES: &str = "forward is false: a cookie whose token has expired is ignored beside another token, and \
+     services would get it unverified. Set it to true if services verify every token that they read";
+
 /// What all providers have in common.
 #[derive(Default)]
 pub(in crate::convert) struct Tokens {
@@ -290,10 +315,6 @@ impl Tokens {
         let Provider { issuer, audiences, keys, untold, options, forward, .. } = provider;
         let mut keys = match untold {
             Some(why) => Err(why.to_owned()),
-/// Why a token in a cookie is not forwarded.
-pub(in crate::convert) const FORWARDED_COOKIES: &str = "forward is false: a cookie whose token has expired is ignored beside another token, and \
-     services would get it unverified. Set it to true if services verify every token that they read";
-
             None => keys,
         };
         match &self.sources {
@@ -311,6 +332,12 @@ pub(in crate::convert) const FORWARDED_COOKIES: &str = "forward is false: a cook
             for text in provider.others {
                 notes.add(&place, text);
             }
+            let is_url = |it: &String| it.contains("://") || it.ends_with('/');
+            if audiences.iter().any(is_url) {
+                let text = "audiences are compared as they stand, and Envoy ignores http://, https:// \
+                            and a slash at the end: list each as tokens have it";
+                notes.add_info(&place, text);
+            }
         }
         // The headers of one that is left out were closed to clients, too.
         for (header, claim) in provider.headers {
@@ -321,6 +348,20 @@ pub(in crate::convert) const FORWARDED_COOKIES: &str = "forward is false: a cook
         let audiences = (!audiences.is_empty()).then(|| audiences.into_iter().collect());
         let name = name.to_owned();
         issuers.add(Issuer { name, place, issuer, audiences, keys, options }, notes);
+    }
+
+    /// Notes the headers whose claim may be a list or an object: Envoy writes those otherwise.
+    fn about_lists(&self, notes: &mut Notes) {
+        let is_text = |claim: &Value| claim.as_str().is_some_and(|it| TEXTS.contains(&it));
+        let may_be =
+            self.headers.iter().filter(|it| it.claim.as_ref().is_some_and(|it| !is_text(it)));
+        let names: BTreeSet<_> = may_be.map(|it| it.header.as_str()).collect();
+        if !names.is_empty() {
+            let place = format!("header {}", names.into_iter().collect::<Vec<_>>().join(", "));
+            let text = "a list or an object is sent as text, where Envoy sends base64 of its JSON: \
+                        for a claim that is one, write format: json_base64, or change the services";
+            notes.add_info(&place, text);
+        }
     }
 
     /// `token`.
@@ -338,12 +379,13 @@ pub(in crate::convert) const FORWARDED_COOKIES: &str = "forward is false: a cook
         }
         if self.forward == Some(true) && cookies.is_empty() {
             token.insert("forward".to_owned(), json!(true));
+        } else if self.forward == Some(true) {
+            notes.add("token", FORWARDED_COOKIES);
         }
+        self.about_lists(notes);
         if self.differs {
             notes.add("token", "forward is false, since it is for one of the providers");
         }
         token
     }
 }
-        } else if self.forward == Some(true) {
-            notes.add("token", FORWARDED_COOKIES);
