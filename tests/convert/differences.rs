@@ -40,6 +40,14 @@ fn paths_in_another_case() {
     let made = converted(&envoy([""; 2], text, NORMALIZED, ""));
     let [(note, true)] = &told(&made, "rules[0]: case_sensitive: false")[..] else { panic!() };
     assert!(note.contains("path_ambiguous"), "{note}");
+    // What that takes is not open in another case.
+    for (path, asks) in [("prefix: /A", true), ("prefix: /Ab", false), ("path: /A", false)] {
+        let rules = format!("{text}, {{match: {{{path}}}}}");
+        let made = converted(&envoy([""; 2], &rules, NORMALIZED, ""));
+        let requires = &made.configuration["rules"][1]["requires"];
+        assert_eq!(*requires == json!({"providers": ["a"]}), asks, "{path}");
+        assert_eq!(told(&made, "rules[1]: its path differs").len(), usize::from(asks), "{path}");
+    }
     for same in [text.replace("false", "true"), ALL.to_owned()] {
         let made = converted(&envoy([""; 2], &same, NORMALIZED, ""));
         assert_eq!(told(&made, "rules[0]"), []);

@@ -114,6 +114,12 @@ impl Path {
         self.field().is_none_or(|(name, text)| check_match(&json!({ name: text })).is_ok())
     }
 
+    /// Whether the other one differs in case only.
+    pub(super) fn is_in_another_case(&self, other: &Self) -> bool {
+        let text = |path: &Self| path.field().map(|(name, text)| (name, text.to_lowercase()));
+        self != other && text(self) == text(other)
+    }
+
     /// A set that contains all of these paths, and that a rule can express.
     fn widened(&self) -> Self {
         let mut path = self.clone();

@@ -233,6 +233,7 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
                     the written one only";
         notes.add("rules", text);
     }
+    in_any_case(&rules, &mut stated, notes);
     let rules = first_match(&stated, &default, notes);
     Some(Parts {
         headers: Headers {
@@ -291,9 +292,7 @@ fn rule(
         (None, None) => Need::Open,
     };
     let matching: Match = matching?;
-    let condition = node.member("match");
-    let case = condition.as_ref().and_then(|it| it.member("case_sensitive"));
-    if case.is_some_and(|it| *it.value() == false) {
+    if ignores_case(node) {
         let text = "case_sensitive: false is not supported: a path in another case than here is \
                     rejected (400, path_ambiguous) if other rules would apply to it";
         notes.add(place, text);
@@ -303,6 +302,31 @@ fn rule(
         notes.add(place, text);
     }
     Some(Stated { place: place.to_owned(), matching, need })
+}
+
+fn ignores_case(rule: &Node<'_>) -> bool {
+    let condition = rule.member("match");
+    let case = condition.as_ref().and_then(|it| it.member("case_sensitive"));
+    case.is_some_and(|it| *it.value() == false)
+}
+
+/// A rule that ignores case takes the requests of later ones whose path differs in case only:
+/// of two such rules here, each has the paths in its own case.
+fn in_any_case(rules: &[Node<'_>], stated: &mut [Stated], notes: &mut Notes) {
+    for (position, _) in rules.iter().enumerate().filter(|(_, rule)| ignores_case(rule)) {
+        let Some((own, later)) = stated.get_mut(position..).and_then(<[_]>::split_first_mut) else {
+            continue;
+        };
+        let is_alike = |it: &&mut Stated| it.matching.path.is_in_another_case(&own.matching.path);
+        for other in later.iter_mut().filter(is_alike) {
+            other.need = other.need.and(&own.need);
+            let text = format_args!(
+                "its path differs from that of {} in case only: what that requires is also required",
+                own.place
+            );
+            notes.add(&other.place, text);
+        }
+    }
 }
 
 /// A provider that another gateway has Envoy have.
