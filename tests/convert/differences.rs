@@ -144,6 +144,29 @@ fn claims_that_may_be_lists() {
     assert_eq!(told(&made, "header x-g: a list or an object is sent as text").len(), 1);
 }
 
+/// Older files of decK have none.
+#[test]
+fn a_kong_yml_without_its_format() {
+    for (text, is_told) in
+        [("services: [{name: a, url: 'http://a'}]", true), ("services: {a: {}}", false)]
+    {
+        let error = convert(text, &Selection::default()).unwrap_err().to_string();
+        assert_eq!(error.contains("_format_version is missing"), is_told, "{error}");
+    }
+}
+
+/// Manifests for Kong's controller before 3.0 are still in use.
+#[test]
+fn a_secret_whose_type_is_in_its_data() {
+    let text = "apiVersion: configuration.konghq.com/v1\nkind: KongConsumer\nmetadata: {name: a, annotations: \
+                {kubernetes.io/ingress.class: kong}}\nusername: a\ncredentials: [s]\n---\napiVersion: v1\n\
+                kind: Secret\nmetadata: {name: s}\nstringData: {kongCredType: jwt, key: k, secret: s}\n";
+    let error = convert(text, &Selection::default()).unwrap_err().to_string();
+    for words in ["write konghq.com/credential: jwt", "one of its groups is not known"] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
 /// Two plugins on two routes, of which one writes a header.
 #[test]
 fn headers_of_one_of_kongs_plugins() {

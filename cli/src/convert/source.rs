@@ -62,8 +62,17 @@ fn of_documents(documents: Vec<Value>, selection: &Selection) -> Result<Converte
         Err(ConvertError::Unknown) if manifests.iter().any(metadata::is_of_kong) => {
             Err(ConvertError::KongManifests)
         }
+        Err(ConvertError::Unknown) if manifests.iter().any(is_of_kong) => {
+            Err(ConvertError::Format("missing".to_owned()))
+        }
         converted => converted,
     }
+}
+
+/// Whether it has the lists of a kong.yml.
+fn is_of_kong(document: &Value) -> bool {
+    let has = |name: &str| document.get(name).is_some_and(Value::is_array);
+    ["services", "routes", "consumers", "plugins"].into_iter().any(has)
 }
 
 /// Whether there are routes of Kong's ingress controller, and plugins for them.

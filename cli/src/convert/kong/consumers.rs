@@ -157,7 +157,7 @@ fn groups(consumer: &Consumer, place: &str, entry: &mut Map<String, Value>, note
     let known: Vec<_> = names.iter().flatten().filter(is_known).collect();
     if known.len() < names.len() {
         shut(entry);
-        notes.add(place, "is shut out: one of its groups is a placeholder");
+        notes.add(place, "is shut out: one of its groups is not known");
     }
     if !known.is_empty() {
         let groups: Vec<_> = known.into_iter().map(|name| json!({ "group": name })).collect();

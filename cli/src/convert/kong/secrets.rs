@@ -84,7 +84,8 @@ impl<'m> Secrets<'m> {
         };
         let label = secret.pointer("/metadata/labels/konghq.com~1credential");
         let Some(label) = label.and_then(Value::as_str) else {
-            return Err("has no label konghq.com/credential, by which its type is known");
+            return Err("has no label konghq.com/credential, by which its type is known (write \
+                        konghq.com/credential: jwt; kongCredType is not read)");
         };
         let mut members = Map::new();
         for (field, is_encoded) in [("data", true), ("stringData", false)] {
