@@ -142,6 +142,8 @@ fn claims_that_may_be_lists() {
     let fields = ", claim_to_headers: [{header_name: x-g, claim_name: groups}, {header_name: x-s, claim_name: sub}]";
     let made = converted(&envoy([fields, fields], ALL, NORMALIZED, ""));
     assert_eq!(told(&made, "header x-g: a list or an object is sent as text").len(), 1);
+    let made = converted(&envoy([fields, ""], ALL, NORMALIZED, ""));
+    assert_eq!(told(&made, "header x-g: a list or an object is sent as text"), [], "not sent");
 }
 
 /// Older files of decK have none.

@@ -1,5 +1,7 @@
 //! The whole configuration, from the parts that a source has.
 
+use std::collections::BTreeSet;
+
 use gatepass::config::{self, Problems};
 use gatepass::http::is_spelled;
 use gatepass::identity::IdentityHeaders;
@@ -25,6 +27,8 @@ pub(super) struct Headers {
     pub(super) all: Vec<SourceHeader>,
     /// The setting of the source's proxy that removes a header, with `{}` for its name.
     pub(super) setting: &'static str,
+    /// It writes lists and objects in base64, as Envoy does.
+    pub(super) encodes_lists: bool,
 }
 
 /// A header that the source writes, and the claim in it: `None` where it is something else,
@@ -39,6 +43,25 @@ pub(super) struct SourceHeader {
 
 /// Claims of identity tokens that are there without being copied.
 const OWN_CLAIMS: [&str; 8] = ["iss", "aud", "sub", "exp", "iat", "client_id", "scope", "groups"];
+
+/// Claims that are texts, numbers or booleans.
+const TEXTS: [&str; 15] = [
+    "sub",
+    "iss",
+    "email",
+    "email_verified",
+    "name",
+    "given_name",
+    "family_name",
+    "preferred_username",
+    "azp",
+    "client_id",
+    "jti",
+    "sid",
+    "exp",
+    "iat",
+    "scope",
+];
 
 /// A claim that no identity token has: a header with it is never sent, and never as a client
 /// sent it.
@@ -76,6 +99,9 @@ pub(super) fn whole(
     }
     let mut headers = headers;
     of_all_issuers(&mut headers.all, issuers.issuers(), &mut notes);
+    if headers.encodes_lists {
+        about_lists(&headers.all, &mut notes);
+    }
     let (services, providers) = issuers.finish();
     let are_several = providers.as_object().is_some_and(|providers| providers.len() > 1);
     let is_taken = |audience: &str| {
@@ -139,12 +165,25 @@ fn of_all_issuers(
         let Some(claim) = own.claim.take_if(|_| !missing.is_empty()) else { continue };
         let text = format_args!(
             "the header {} with the claim {claim} is not sent: Gatepass would send it for tokens of \
-             {} as well, which have nothing there in the source. Write it to claim_to_headers if \
+             {} as well, which have another claim there, or none. Write it to claim_to_headers if \
              services may believe that claim of all issuers",
             own.header,
             missing.join(", ")
         );
         notes.add(&own.place, text);
+    }
+}
+
+/// Notes the headers whose claim may be a list or an object.
+fn about_lists(headers: &[SourceHeader], notes: &mut Notes) {
+    let is_text = |claim: &Value| claim.as_str().is_some_and(|it| TEXTS.contains(&it));
+    let may_be = headers.iter().filter(|it| it.claim.as_ref().is_some_and(|it| !is_text(it)));
+    let names: BTreeSet<_> = may_be.map(|it| it.header.as_str()).collect();
+    if !names.is_empty() {
+        let place = format!("header {}", names.into_iter().collect::<Vec<_>>().join(", "));
+        let text = "a list or an object is sent as text, where Envoy sends base64 of its JSON: for \
+                    a claim that is one, write format: json_base64, or change the services";
+        notes.add_info(&place, text);
     }
 }
 

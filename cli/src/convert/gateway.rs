@@ -98,7 +98,7 @@ fn read(spec: &Node<'_>, name: &str, notes: &mut Notes) -> Option<Result<Parts, 
     let rules = decisions::policy(clauses, notes);
     let token = tokens.sources(notes);
     let setting = "a filter RequestHeaderModifier with remove: [{}] to the HTTPRoutes";
-    let headers = Headers { all: tokens.headers, setting };
+    let headers = Headers { all: tokens.headers, setting, encodes_lists: true };
     Some(Ok(Parts { issuers, token, headers, rules, bypass_cors_preflight: false }))
 }
 

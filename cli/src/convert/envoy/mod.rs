@@ -239,6 +239,7 @@ fn read(node: &Node<'_>, notes: &mut Notes) -> Option<Parts> {
         headers: Headers {
             all: tokens.headers,
             setting: "request_headers_to_remove: [{}] to the virtual host",
+            encodes_lists: true,
         },
         issuers,
         token,

@@ -1,7 +1,5 @@
 //! `JwtProvider` of Envoy.
 
-use std::collections::BTreeSet;
-
 use gatepass::config::reader::{Fields, Node};
 use gatepass::token::MAX_CLOCK_SKEW_SECONDS;
 use serde_json::{Map, Value, json};
@@ -46,25 +44,6 @@ const OTHERS: [(&str, &str); 6] = [
     ("header_in_metadata", "other filters do not see the token's header"),
     ("failed_status_in_metadata", "the log has the code"),
     ("clear_route_cache", "routes are not chosen by claims"),
-];
-
-/// Claims that are texts, numbers or booleans.
-const TEXTS: [&str; 15] = [
-    "sub",
-    "iss",
-    "email",
-    "email_verified",
-    "name",
-    "given_name",
-    "family_name",
-    "preferred_username",
-    "azp",
-    "client_id",
-    "jti",
-    "sid",
-    "exp",
-    "iat",
-    "scope",
 ];
 
 pub(in crate::convert) fn provider(node: &Node<'_>) -> Option<Provider> {
@@ -350,20 +329,6 @@ impl Tokens {
         issuers.add(Issuer { name, place, issuer, audiences, keys, options }, notes);
     }
 
-    /// Notes the headers whose claim may be a list or an object: Envoy writes those otherwise.
-    fn about_lists(&self, notes: &mut Notes) {
-        let is_text = |claim: &Value| claim.as_str().is_some_and(|it| TEXTS.contains(&it));
-        let may_be =
-            self.headers.iter().filter(|it| it.claim.as_ref().is_some_and(|it| !is_text(it)));
-        let names: BTreeSet<_> = may_be.map(|it| it.header.as_str()).collect();
-        if !names.is_empty() {
-            let place = format!("header {}", names.into_iter().collect::<Vec<_>>().join(", "));
-            let text = "a list or an object is sent as text, where Envoy sends base64 of its JSON: \
-                        for a claim that is one, write format: json_base64, or change the services";
-            notes.add_info(&place, text);
-        }
-    }
-
     /// `token`.
     pub(in crate::convert) fn sources(&self, notes: &mut Notes) -> Map<String, Value> {
         let mut token = Map::new();
@@ -382,7 +347,6 @@ impl Tokens {
         } else if self.forward == Some(true) {
             notes.add("token", FORWARDED_COOKIES);
         }
-        self.about_lists(notes);
         if self.differs {
             notes.add("token", "forward is false, since it is for one of the providers");
         }

@@ -77,7 +77,7 @@ pub(super) fn from_manifests(
     let rules = decisions::policy(clauses, &mut notes);
     let token = tokens.sources(&mut notes);
     let setting = "headers: {request: {remove: [{}]}} to the routes of the VirtualService";
-    let headers = Headers { all: tokens.headers, setting };
+    let headers = Headers { all: tokens.headers, setting, encodes_lists: true };
     let parts = Parts { issuers, token, headers, rules, bypass_cors_preflight: false };
     assemble(parts, notes)
 }

@@ -181,7 +181,7 @@ fn of_issuers(
     ]);
     sections.extend(bearer.consumers(entries).map(|it| ("consumers".to_owned(), it)));
     let setting = "a plugin request-transformer with config: {remove: {headers: [{}]}}";
-    let headers = Headers { all: bearer.headers, setting };
+    let headers = Headers { all: bearer.headers, setting, encodes_lists: false };
     whole(bearer.issuers, sections, headers, rules, notes)
 }
 
