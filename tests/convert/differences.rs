@@ -137,9 +137,32 @@ fn headers_that_not_every_issuer_fills() {
     assert!(matches!(&notes[..], [(_, true)]), "{notes:?}");
 }
 
+/// An identity token has these claims as well, and other values in them.
+#[test]
+fn claims_that_are_the_gateways_own() {
+    for (claim, sent) in [
+        ("iss", false),
+        ("aud", false),
+        ("exp", false),
+        ("iat", false),
+        ("client_id", false),
+        ("groups", false),
+        ("sub", true),
+        ("scope", true),
+        ("role", true),
+    ] {
+        let fields = format!(", claim_to_headers: [{{header_name: x-h, claim_name: {claim}}}]");
+        let made = converted(&envoy([&fields, &fields], ALL, NORMALIZED, ""));
+        let expected = if sent { claim } else { "removed-by-convert" };
+        assert_eq!(made.configuration["claim_to_headers"][0]["claim"], json!(expected));
+        let notes = told(&made, "provider a: the header x-h");
+        assert_eq!(notes.first().map(|it| it.1), (!sent).then_some(true), "{claim}: {notes:?}");
+    }
+}
+
 #[test]
 fn claims_that_may_be_lists() {
-    let fields = ", claim_to_headers: [{header_name: x-g, claim_name: groups}, {header_name: x-s, claim_name: sub}]";
+    let fields = ", claim_to_headers: [{header_name: x-g, claim_name: roles}, {header_name: x-s, claim_name: sub}]";
     let made = converted(&envoy([fields, fields], ALL, NORMALIZED, ""));
     assert_eq!(told(&made, "header x-g: a list or an object is sent as text").len(), 1);
     let made = converted(&envoy([fields, ""], ALL, NORMALIZED, ""));

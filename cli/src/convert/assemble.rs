@@ -41,8 +41,11 @@ pub(super) struct SourceHeader {
     pub(super) issuers: Vec<String>,
 }
 
-/// Claims of identity tokens that are there without being copied.
-const OWN_CLAIMS: [&str; 8] = ["iss", "aud", "sub", "exp", "iat", "client_id", "scope", "groups"];
+/// Claims that an identity token has as the public token has them.
+const SAME_CLAIMS: [&str; 2] = ["sub", "scope"];
+
+/// Claims that an identity token has of its own, with other values.
+const OWN_CLAIMS: [&str; 6] = ["iss", "aud", "exp", "iat", "client_id", "groups"];
 
 /// Claims that are texts, numbers or booleans.
 const TEXTS: [&str; 15] = [
@@ -99,9 +102,6 @@ pub(super) fn whole(
     }
     let mut headers = headers;
     of_all_issuers(&mut headers.all, issuers.issuers(), &mut notes);
-    if headers.encodes_lists {
-        about_lists(&headers.all, &mut notes);
-    }
     let (services, providers) = issuers.finish();
     let are_several = providers.as_object().is_some_and(|providers| providers.len() > 1);
     let is_taken = |audience: &str| {
@@ -141,7 +141,11 @@ pub(super) fn whole(
         ("identity_token".to_owned(), identity),
         ("rules".to_owned(), rules.into()),
     ]);
+    let encodes_lists = headers.encodes_lists;
     let configuration = with_headers(Value::Object(configuration), headers, &mut notes);
+    if encodes_lists {
+        about_lists(&configuration, &mut notes);
+    }
     accepted(&configuration)?;
     Ok(Converted { configuration, rule_places: places, notes: notes.0 })
 }
@@ -175,10 +179,12 @@ fn of_all_issuers(
 }
 
 /// Notes the headers whose claim may be a list or an object.
-fn about_lists(headers: &[SourceHeader], notes: &mut Notes) {
-    let is_text = |claim: &Value| claim.as_str().is_some_and(|it| TEXTS.contains(&it));
-    let may_be = headers.iter().filter(|it| it.claim.as_ref().is_some_and(|it| !is_text(it)));
-    let names: BTreeSet<_> = may_be.map(|it| it.header.as_str()).collect();
+fn about_lists(configuration: &Value, notes: &mut Notes) {
+    let headers = configuration.get("claim_to_headers").and_then(Value::as_array);
+    let is_text = |claim: &str| claim == NO_CLAIM || TEXTS.contains(&claim);
+    let may_be = |it: &&Value| !it.get("claim").and_then(Value::as_str).is_some_and(is_text);
+    let names = headers.into_iter().flatten().filter(may_be);
+    let names: BTreeSet<_> = names.filter_map(|it| it.get("header")?.as_str()).collect();
     if !names.is_empty() {
         let place = format!("header {}", names.into_iter().collect::<Vec<_>>().join(", "));
         let text = "a list or an object is sent as text, where Envoy sends base64 of its JSON: for \
@@ -196,19 +202,17 @@ fn with_headers(mut configuration: Value, headers: Headers, notes: &mut Notes) -
             Some(Some(with)) => configuration = with,
             Some(None) => {
                 let claim = claim.unwrap_or_default();
-                match claim_in(&configuration, &header) {
-                    Some(other) => notes.add(
-                        &place,
-                        format_args!(
-                            "the header {header} has the claim {other} already: services do not \
-                             get the claim {claim} in it"
-                        ),
+                let text = match claim_in(&configuration, &header) {
+                    Some(other) => format!(
+                        "the header {header} has the claim {other} already: services do not get \
+                         the claim {claim} in it"
                     ),
-                    None => notes.add(
-                        &place,
-                        format_args!("the header {header} with the claim {claim} cannot be sent"),
-                    ),
-                }
+                    None => {
+                        let why = why_unsent(&claim);
+                        format!("the header {header} with the claim {claim} cannot be sent{why}")
+                    }
+                };
+                notes.add(&place, text);
                 unsent.push((place, header));
             }
             None => unsent.push((place, header)),
@@ -237,6 +241,18 @@ fn with_headers(mut configuration: Value, headers: Headers, notes: &mut Notes) -
     configuration
 }
 
+/// Why a header cannot have a claim, if it is not the header's name.
+fn why_unsent(claim: &Value) -> &'static str {
+    match claim.as_str() {
+        Some("groups") => {
+            ": an identity token has its consumer's groups there. With consumers.groups_claims: \
+             [groups] they are those of the token, and claim_to_headers can have them"
+        }
+        Some(name) if OWN_CLAIMS.contains(&name) => ": an identity token has its own value there",
+        _ => "",
+    }
+}
+
 /// The claim that a header has already.
 fn claim_in<'a>(configuration: &'a Value, header: &str) -> Option<&'a Value> {
     let all = configuration.get("claim_to_headers")?.as_array()?;
@@ -257,7 +273,12 @@ fn is_owned(configuration: &Value, header: &str) -> bool {
 fn with_header(configuration: &Value, header: &str, claim: &Value) -> Option<Value> {
     let mut with = configuration.clone();
     let name = claim.as_str().unwrap_or_default();
-    if !OWN_CLAIMS.contains(&name) {
+    let groups = configuration.pointer("/consumers/groups_claims");
+    let has_groups = name == "groups" && groups.is_some_and(|it| *it == json!(["groups"]));
+    if OWN_CLAIMS.contains(&name) && !has_groups {
+        return None;
+    }
+    if !SAME_CLAIMS.contains(&name) && !has_groups {
         push(&mut with, &["identity_token", "claims", "copy"], claim.clone())?;
     }
     with_claim_header(&with, header, claim)
