@@ -139,15 +139,7 @@ impl TokenSources {
         has_ended: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
         let is_over = |found: &Found<'_>| found.in_cookie && has_ended(&found.text);
-        let with = |in_cookie| move |text| Found { text, in_cookie };
-        let in_headers = self.in_headers(head).map(with(false));
-        let in_cookies = self.in_cookies(head).map(with(true));
-        let reads_query = !(is_for_resource && self.are_default_params);
-        let in_query = self.in_query(head).filter(move |_| reads_query).map(with(false));
-        let mut candidates = in_headers
-            .chain(in_cookies)
-            .chain(in_query)
-            .filter(|found| !(found.in_cookie && found.text.is_empty()));
+        let mut candidates = self.candidates(head, is_for_resource);
         let Some(mut best) = candidates.next() else { return Ok(None) };
         // The best is asked for once more at most, however many there are.
         for candidate in candidates.filter(|candidate| !is_over(candidate)) {
@@ -161,6 +153,42 @@ impl TokenSources {
             self.origins.check(head)?;
         }
         Ok(Some(token))
+    }
+
+    /// Whatever may be the request's token.
+    fn candidates<'a>(
+        &self,
+        head: &'a RequestHead,
+        is_for_resource: bool,
+    ) -> impl Iterator<Item = Found<'a>> {
+        let with = |in_cookie| move |text| Found { text, in_cookie };
+        let in_headers = self.in_headers(head).map(with(false));
+        let in_cookies = self.in_cookies(head).map(with(true));
+        let in_query = self.in_query(head).map(with(false));
+        let reads_query = self.reads_query(is_for_resource);
+        let all = in_headers.chain(in_cookies).chain(in_query.filter(move |_| reads_query));
+        all.filter(|found| !(found.in_cookie && found.text.is_empty()))
+    }
+
+    const fn reads_query(&self, is_for_resource: bool) -> bool {
+        !(is_for_resource && self.are_default_params)
+    }
+
+    /// Collects what [`TokenSources::find`] ignored beside the token that it found, and so
+    /// nobody verified: for requests whose token is forwarded. If it was one of several
+    /// cookies, none is.
+    pub fn sanitize_ignored(
+        &self,
+        head: &RequestHead,
+        is_for_resource: bool,
+        sanitized: &mut Sanitized,
+    ) {
+        if self.candidates(head, is_for_resource).nth(1).is_some() {
+            sanitized.rewrite.push(("cookie".into(), self.other_cookies(head)));
+        }
+        if !self.reads_query(is_for_resource) && self.in_query(head).next().is_some() {
+            sanitized.path = Some(self.target_without_token(head));
+        }
     }
 
     /// Collects the places of tokens in `head`, to remove them: for requests whose token is
@@ -608,6 +636,28 @@ mod tests {
     }
 
     /// As in `value_prefix` of Envoy's `jwt_authn`.
+    #[test]
+    fn what_was_ignored_goes_no_further() {
+        let defaults = TokenSources { are_default_params: true, ..sources() };
+        let token = ("authorization", "Bearer t");
+        for (case, fields, path, cookie) in [
+            ("one", vec![token], None, None),
+            ("a cookie alone", vec![("cookie", "session=t")], None, None),
+            ("an empty one", vec![token, ("cookie", "session=; a=1")], None, None),
+            ("another", vec![token, ("cookie", "a=1; session=ended")], None, Some("a=1")),
+            ("two", vec![("cookie", "session=ended; a=1; session=t")], None, Some("a=1")),
+            ("in the query", vec![token, (":path", "/?x=1&access_token=u")], Some("/?x=1"), None),
+        ] {
+            let (head, mut sanitized) = (head(&fields), Sanitized::default());
+            defaults.sanitize_ignored(&head, true, &mut sanitized);
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            assert_eq!(sanitized.path.as_deref().map(text).as_deref(), path, "{case}");
+            let cookies: Vec<_> = sanitized.rewrite.iter().map(|(_, it)| text(it)).collect();
+            assert_eq!(cookies.first().map(String::as_str), cookie, "{case}");
+            assert!(cookies.len() < 2, "{case}");
+        }
+    }
+
     #[test]
     fn prefixes() {
         let kubernetes = "base64url.bearer.authorization.k8s.io.";

@@ -305,7 +305,7 @@ impl Pipeline {
         let template = self.template(&attempt.trace);
         let forward = self.forwards(&template);
         let head = attempt.head;
-        let sanitized = if forward == self.sources.forward {
+        let mut sanitized = if forward == self.sources.forward {
             sanitized
         } else {
             self.sanitize(attempt.request, head, forward)?
@@ -315,6 +315,9 @@ impl Pipeline {
             let anonymous = applicable.anonymous().ok_or(Denial::TokenMissing)?;
             return Ok(self.forward_anonymous(sanitized, anonymous));
         };
+        if forward {
+            self.sanitize_ignored(attempt, &mut sanitized)?;
+        }
         let denial = match self.identity_of(attempt, &presented, applicable, &template) {
             Ok(identity) => {
                 self.counters.ended(RequestOutcome::Allowed);
@@ -396,6 +399,17 @@ impl Pipeline {
             self.owned.refuse_misspelled(&sanitized)?;
         }
         Ok(sanitized)
+    }
+
+    /// Of a token that is forwarded, the service sees none that nobody verified beside it.
+    fn sanitize_ignored(
+        &self,
+        attempt: &Attempt<'_>,
+        sanitized: &mut Sanitized,
+    ) -> Result<(), Denial> {
+        let is_for_resource = attempt.trace.resource.is_some();
+        self.sources.sanitize_ignored(attempt.head, is_for_resource, sanitized);
+        if self.host.removes_headers { Ok(()) } else { refuse_repeated(attempt.head, sanitized) }
     }
 
     /// The names of trailers that must not reach the upstream and are to be removed:

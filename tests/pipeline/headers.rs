@@ -343,6 +343,38 @@ fn the_public_token_goes_no_further() {
     }
 }
 
+/// A client may write into an expired token what it likes: that one is ignored beside a good one.
+#[test]
+fn what_nobody_verified_is_not_forwarded_beside_a_token() {
+    let (alice, ended) = (alice(), token(json!({"sub": "mallory", "exp": START - 60})));
+    let bearer = format!("Bearer {alice}");
+    let two = format!("session={ended}; a=1; session={alice}");
+    for (case, head, expected) in [
+        (
+            "a header and a cookie",
+            head(&[("authorization", &bearer), ("cookie", &format!("a=1; session={ended}"))]),
+            [Some(bearer.as_str()), Some("a=1")],
+        ),
+        ("two cookies", head(&[("cookie", &two)]), [None, Some("a=1")]),
+        (
+            "an empty cookie",
+            head(&[("authorization", &bearer), ("cookie", "session=; a=1")]),
+            [Some(bearer.as_str()), Some("session=; a=1")],
+        ),
+    ] {
+        for host in HOSTS {
+            let mut world = World::new(&sources(true), host);
+            let edits = forwarded(world.begin(head.clone()));
+            let seen = upstream(world.host, &head, &edits);
+            let value = |name: &str| {
+                seen.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+            };
+            assert_eq!([value("authorization"), value("cookie")], expected, "{case}");
+            assert!(field(&edits, "x-identity-token").is_some(), "{case}");
+        }
+    }
+}
+
 #[test]
 fn other_credentials_stay() {
     let rules = json!([{"match": {"path": "/api"}, "requires": {"allow_missing": true}}]);
