@@ -28,8 +28,7 @@ impl EdKey {
     pub(super) fn from_jwk(jwk: Jwk<'_>) -> Result<Self, KeyError> {
         let bytes = jwk.array::<32>("x")?;
         let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::NotOnCurve)?;
-        let canonical = VerifyingKey::from(point.to_edwards());
-        if point.is_weak() || canonical.as_bytes() != &bytes {
+        if point.is_weak() || !is_reduced(&bytes) {
             return Err(KeyError::WeakPoint);
         }
         Ok(Self::new(point))
@@ -76,6 +75,12 @@ impl PartialEq for EdKey {
     fn eq(&self, other: &Self) -> bool {
         self.point == other.point
     }
+}
+
+/// Whether y is below p, which is 2^255 - 19. The other encoding that is not canonical, of
+/// x = 0 with a sign, is of points of small order.
+fn is_reduced([low, middle @ .., high]: &[u8; 32]) -> bool {
+    *low < 0xED || high & 0x7F != 0x7F || middle.iter().any(|byte| *byte != 0xFF)
 }
 
 /// Whether a point is one of the eight of small order, in any encoding: the sign of x is
@@ -186,6 +191,26 @@ mod tests {
         ] {
             assert_eq!(error(&x), Some(KeyError::WeakPoint), "{case}");
         }
+    }
+
+    #[test]
+    fn points_that_are_not_reduced_are_refused() {
+        let mut on_the_curve = 0;
+        for low in 0xED..=0xFF {
+            for sign in [0, 0x80] {
+                let x = spelled(low, 0xFF, 0x7F | sign);
+                on_the_curve += usize::from(error(&x) == Some(KeyError::WeakPoint));
+                assert!(error(&x).is_some(), "{x:?}");
+                // As the library would write it.
+                if let Ok(point) = VerifyingKey::from_bytes(&x) {
+                    assert_ne!(VerifyingKey::from(point.to_edwards()).to_bytes(), x);
+                }
+            }
+        }
+        assert!(on_the_curve > 4, "{on_the_curve}");
+        // The greatest that is.
+        assert!(is_reduced(&spelled(0xEC, 0xFF, 0x7F)));
+        assert!(is_reduced(&spelled(0xFF, 0xFF, 0x7E)));
     }
 
     #[test]
