@@ -105,7 +105,7 @@ const PLACES: [Place; 12] = [
 async fn everywhere() -> Gateway {
     let both = |(_, place): &Place| [place(ours()), place(jwt_authn())];
     let chains: Vec<Vec<Value>> = PLACES.iter().flat_map(both).collect();
-    chains::envoy(&chains, &json!({})).start().await
+    chains::envoy(&chains, &json!({})).start_beside_others().await
 }
 
 fn post(path: &str, kind: &str) -> Request {

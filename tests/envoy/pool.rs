@@ -9,11 +9,12 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{fs, process};
 
 use serde_norway::Value;
-use tokio::sync::{Mutex as Turn, MutexGuard, OnceCell};
+use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard, OnceCell};
 
 use super::{read_stats, until};
 use crate::stack::door::Door;
@@ -29,6 +30,9 @@ pub struct Pool {
     pub api_key: String,
     pub signing_key: String,
     directory: PathBuf,
+    workers: u32,
+    /// Whether one test has it at a time.
+    is_lent: bool,
     /// By the port of the listener.
     members: Mutex<BTreeMap<u16, Member>>,
     _envoy: Envoy,
@@ -41,6 +45,9 @@ struct Member {
 }
 
 /// The pool of this many workers: tests choose one or two.
+///
+/// Of native modules a test has it for itself meanwhile: there the callouts of all would wait
+/// for one another, and for what starts and ends, on Envoy's main thread.
 pub async fn of(workers: u32) -> &'static Pool {
     static ONE: OnceCell<Pool> = OnceCell::const_new();
     static TWO: OnceCell<Pool> = OnceCell::const_new();
@@ -49,20 +56,37 @@ pub async fn of(workers: u32) -> &'static Pool {
         2 => (&TWO, "2"),
         _ => panic!("an Envoy of {workers} workers is nobody else's"),
     };
-    pool.get_or_init(|| Pool::start(name, workers)).await
+    if Door::chosen() == Door::Wasm {
+        return pool.get_or_init(|| Pool::start(name, workers, false)).await;
+    }
+    let idle = idle().iter().position(|pool| pool.workers == workers);
+    match idle.map(|at| self::idle().remove(at)) {
+        Some(pool) => pool,
+        None => {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            Box::leak(Box::new(Pool::start(&format!("native-{number}"), workers, true).await))
+        }
+    }
+}
+
+/// Those of native modules that no test has.
+fn idle() -> MutexGuard<'static, Vec<&'static Pool>> {
+    static IDLE: Mutex<Vec<&Pool>> = Mutex::new(Vec::new());
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The one for what Envoy must refuse, one configuration at a time: what it logs meanwhile
 /// is about that.
-pub async fn refusing() -> (&'static Pool, MutexGuard<'static, ()>) {
+pub async fn refusing() -> (&'static Pool, TurnGuard<'static, ()>) {
     static POOL: OnceCell<Pool> = OnceCell::const_new();
     static TURN: Turn<()> = Turn::const_new(());
     let turn = TURN.lock().await;
-    (POOL.get_or_init(|| Pool::start("refusing", 1)).await, turn)
+    (POOL.get_or_init(|| Pool::start("refusing", 1, false)).await, turn)
 }
 
 impl Pool {
-    async fn start(name: &str, workers: u32) -> Self {
+    async fn start(name: &str, workers: u32, is_lent: bool) -> Self {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
         remove_old(target);
         let directory = target.join(format!("pool-{}-{name}", process::id()));
@@ -106,7 +130,17 @@ impl Pool {
             panic!("{error}\n{}", fs::read_to_string(&log).unwrap_or_default());
         }
         let members = Mutex::default();
-        Self { admin: ports.admin, log, api_key, signing_key, directory, members, _envoy: envoy }
+        Self {
+            admin: ports.admin,
+            log,
+            api_key,
+            signing_key,
+            directory,
+            workers,
+            is_lent,
+            members,
+            _envoy: envoy,
+        }
     }
 
     /// Has Envoy serve the listeners of this configuration, and waits until it does.
@@ -131,7 +165,7 @@ impl Pool {
         })
         .await;
         assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err(), "Envoy listens");
-        self.leave(port);
+        self.withdraw(port);
         since()
     }
 
@@ -162,8 +196,15 @@ impl Pool {
         ports
     }
 
-    /// Takes them away.
-    pub fn leave(&self, port: u16) {
+    /// Takes them away, and lets another test have it.
+    pub fn leave(&'static self, port: u16) {
+        self.withdraw(port);
+        if self.is_lent {
+            idle().push(self);
+        }
+    }
+
+    fn withdraw(&self, port: u16) {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.remove(&port);
         self.write("lds", members.values().flat_map(|member| &member.listeners));

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::contract::{Cell, Group, Protocol, Service, State, Visit};
@@ -103,7 +103,7 @@ pub struct Services {
 /// A port that is not always served.
 enum Place {
     Open(Open),
-    /// Nobody listens, and nobody else can.
+    /// Nobody listens, and nobody else can: it is taken before it is given up elsewhere.
     Closed {
         _holds: TcpSocket,
     },
@@ -111,12 +111,19 @@ enum Place {
 
 impl Place {
     fn closed(port: u16) -> (Self, u16) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_reuseaddr(true).unwrap();
-        socket.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+        let socket = bound(port);
         let port = socket.local_addr().unwrap().port();
         (Self::Closed { _holds: socket }, port)
     }
+}
+
+/// A port, which others here may have too.
+fn bound(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    socket
 }
 
 struct Shared {
@@ -152,8 +159,8 @@ impl Services {
             calls: Mutex::default(),
             ends: Mutex::default(),
         });
-        let (open, port) = shared.serve(0).await;
-        let (closing, closing_port) = shared.serve(0).await;
+        let (open, port) = shared.serve(0);
+        let (closing, closing_port) = shared.serve(0);
         let (late, late_port) = Place::closed(0);
         let closing = Place::Open(closing);
         Self { port, closing_port, late_port, shared, _open: open, closing, late }
@@ -168,11 +175,10 @@ impl Services {
     /// From now on everything fails.
     pub async fn fail(&mut self) {
         *self.shared.moment.lock().unwrap() = Moment::Meanwhile;
-        let (closed, _) = Place::closed(0);
+        let (closed, _) = Place::closed(self.closing_port);
         if let Place::Open(open) = std::mem::replace(&mut self.closing, closed) {
             open.close().await;
         }
-        (self.closing, _) = Place::closed(self.closing_port);
     }
 
     /// From now on everything works.
@@ -181,9 +187,7 @@ impl Services {
         for (place, port) in
             [(&mut self.closing, self.closing_port), (&mut self.late, self.late_port)]
         {
-            // Given back before it is taken again.
-            (*place, _) = Place::closed(0);
-            *place = Place::Open(self.shared.serve(port).await.0);
+            *place = Place::Open(self.shared.serve(port).0);
         }
     }
 
@@ -194,8 +198,8 @@ impl Services {
 }
 
 impl Shared {
-    async fn serve(self: &Arc<Self>, port: u16) -> (Open, u16) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    fn serve(self: &Arc<Self>, port: u16) -> (Open, u16) {
+        let listener = bound(port).listen(1024).unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::clone(self);
         let task = tokio::spawn(async move {
