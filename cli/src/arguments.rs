@@ -69,8 +69,8 @@ pub enum Command {
     /// Verify an access token as the gateway does, or an identity token as a service does
     ///
     /// With -c, the token is an access token, verified as by the filter with this
-    /// configuration, without consumers, rules and user info. With --identity, or with
-    /// --jwks alone, it is an identity token, verified as a service behind the gateway
+    /// configuration, without consumers, rules, user info and revocation. With --identity, or
+    /// with --jwks alone, it is an identity token, verified as a service behind the gateway
     /// should.
     #[command(after_help = after!(
         "gatepass verify -c envoy.yaml --jwks keys.json @token.txt",
@@ -119,7 +119,7 @@ pub enum Command {
         "gatepass convert --to kong-plugin kong.yml"
     ))]
     Convert(Convert),
-    /// Print a script for a shell that completes arguments
+    /// Print a script for shell completion
     #[command(after_help = after!(
         "mkdir -p ~/.local/share/bash-completion/completions",
         "gatepass completions bash > ~/.local/share/bash-completion/completions/gatepass"
@@ -156,7 +156,7 @@ pub struct Reading {
     /// Which of several configurations in the file, by its path
     #[arg(long, value_name = "PATH")]
     pub at_path: Option<String>,
-    /// Ignore the environment: every {env: NAME} gets a generated value
+    /// Ignore the environment: {env: NAME}, {vault: ...} and {sds: ...} get generated values
     #[arg(long)]
     pub no_env: bool,
     /// The host it is for [default: as the file says, else envoy]
