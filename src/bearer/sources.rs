@@ -139,7 +139,15 @@ impl TokenSources {
         has_ended: &dyn Fn(&[u8]) -> bool,
     ) -> Result<Option<Cow<'a, [u8]>>, Denial> {
         let is_over = |found: &Found<'_>| found.in_cookie && has_ended(&found.text);
-        let mut candidates = self.candidates(head, is_for_resource);
+        let with = |in_cookie| move |text| Found { text, in_cookie };
+        let in_headers = self.in_headers(head).map(with(false));
+        let in_cookies = self.in_cookies(head).map(with(true));
+        let reads_query = !(is_for_resource && self.are_default_params);
+        let in_query = self.in_query(head).filter(move |_| reads_query).map(with(false));
+        let mut candidates = in_headers
+            .chain(in_cookies)
+            .chain(in_query)
+            .filter(|found| !(found.in_cookie && found.text.is_empty()));
         let Some(mut best) = candidates.next() else { return Ok(None) };
         // The best is asked for once more at most, however many there are.
         for candidate in candidates.filter(|candidate| !is_over(candidate)) {
@@ -155,25 +163,6 @@ impl TokenSources {
         Ok(Some(token))
     }
 
-    /// Whatever may be the request's token.
-    fn candidates<'a>(
-        &self,
-        head: &'a RequestHead,
-        is_for_resource: bool,
-    ) -> impl Iterator<Item = Found<'a>> {
-        let with = |in_cookie| move |text| Found { text, in_cookie };
-        let in_headers = self.in_headers(head).map(with(false));
-        let in_cookies = self.in_cookies(head).map(with(true));
-        let in_query = self.in_query(head).map(with(false));
-        let reads_query = self.reads_query(is_for_resource);
-        let all = in_headers.chain(in_cookies).chain(in_query.filter(move |_| reads_query));
-        all.filter(|found| !(found.in_cookie && found.text.is_empty()))
-    }
-
-    const fn reads_query(&self, is_for_resource: bool) -> bool {
-        !(is_for_resource && self.are_default_params)
-    }
-
     /// Collects what [`TokenSources::find`] ignored beside the token that it found, and so
     /// nobody verified: for requests whose token is forwarded. If it was one of several
     /// cookies, none is.
@@ -183,10 +172,14 @@ impl TokenSources {
         is_for_resource: bool,
         sanitized: &mut Sanitized,
     ) {
-        if self.candidates(head, is_for_resource).nth(1).is_some() {
+        let cookies = || self.in_cookies(head).filter(|text| !text.is_empty());
+        let has_query = self.in_query(head).next().is_some();
+        let reads_query = !(is_for_resource && self.are_default_params);
+        let has_others = self.in_headers(head).next().is_some() || has_query && reads_query;
+        if cookies().nth(usize::from(!has_others)).is_some() {
             sanitized.rewrite.push(("cookie".into(), self.other_cookies(head)));
         }
-        if !self.reads_query(is_for_resource) && self.in_query(head).next().is_some() {
+        if has_query && !reads_query {
             sanitized.path = Some(self.target_without_token(head));
         }
     }

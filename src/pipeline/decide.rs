@@ -402,6 +402,8 @@ impl Pipeline {
     }
 
     /// Of a token that is forwarded, the service sees none that nobody verified beside it.
+    #[cold]
+    #[inline(never)]
     fn sanitize_ignored(
         &self,
         attempt: &Attempt<'_>,
