@@ -47,7 +47,8 @@ fn envoy_must_allow_what_the_module_calls_and_is_called_for() {
         assert!(exports.contains(callback), "{callback}");
     }
     let page = include_str!("../docs/install-envoy.md");
-    let (_, section) = page.split_once("\n## Capabilities that the filter needs\n").expect("the section");
+    let (_, section) =
+        page.split_once("\n## Capabilities that the filter needs\n").expect("the section");
     for name in [capabilities::FUNCTIONS, capabilities::CALLBACKS].concat() {
         assert!(section.contains(&format!("`{name}`")), "{name} is not in the manual");
     }
