@@ -150,6 +150,8 @@ fn the_module_has_every_hook_and_leaves_nothing_to_the_linker() {
     let own: BTreeSet<&str> =
         exported.iter().map(String::as_str).filter(|name| name.starts_with(HOOK)).collect();
     assert_eq!(own, REQUIRED_HOOKS.iter().copied().collect(), "all of them are known");
+    // By which copies of all versions know one another.
+    assert!(exported.contains("GATEPASS_ENVOY_MODULE"), "{exported:?}");
     // A missing one would end Envoy when it is called first.
     let linked: Vec<_> =
         needed.iter().filter(|name| name.starts_with(CALLBACK) || name.contains("proxy")).collect();

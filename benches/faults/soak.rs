@@ -259,7 +259,7 @@ async fn start(services: &Services) -> Gateway {
 /// Runs for so long; fails when a bound is broken.
 pub async fn run(time: Duration) -> ExitCode {
     // The services' own key is not needed: the shop's auth service signs.
-    let services = Services::start(json!({})).await;
+    let services = Services::start(json!({}));
     let gateway = start(&services).await;
     let vms = Vms::count(gateway.ports.admin);
     tokio::task::block_in_place(|| introduce(&gateway));

@@ -628,7 +628,6 @@ mod tests {
         }
     }
 
-    /// As in `value_prefix` of Envoy's `jwt_authn`.
     #[test]
     fn what_was_ignored_goes_no_further() {
         let defaults = TokenSources { are_default_params: true, ..sources() };
@@ -651,6 +650,7 @@ mod tests {
         }
     }
 
+    /// As in `value_prefix` of Envoy's `jwt_authn`.
     #[test]
     fn prefixes() {
         let kubernetes = "base64url.bearer.authorization.k8s.io.";

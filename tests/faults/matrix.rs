@@ -243,7 +243,7 @@ async fn each_cell_ends_as_the_contract_says(part: Part) {
 
 /// When services work again, so does everything.
 async fn recover(mut matrix: Matrix) {
-    matrix.services.recover().await;
+    matrix.services.recover();
     offer(&matrix, &[VANISHING, ABSENT]).await;
     let matrix = Arc::new(matrix);
     let all = matrix

@@ -51,7 +51,7 @@ fn beside(gateway: &Gateway, flood: &Flood) -> Vec<Volley> {
 }
 
 async fn floods_hold_up_nobody(workers: u32) {
-    let services = Services::start(json!({})).await;
+    let services = Services::start(json!({}));
     let gateway = everything(&services, 10_000).workers(workers).start().await;
     gateway.ready().await;
     let mut wrong = Vec::new();

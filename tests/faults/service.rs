@@ -152,7 +152,7 @@ impl Drop for Open {
 
 impl Services {
     /// `jwk` is the key that all tokens are signed with.
-    pub async fn start(jwk: Value) -> Self {
+    pub fn start(jwk: Value) -> Self {
         let shared = Arc::new(Shared {
             jwk,
             moment: Mutex::new(Moment::Before),
@@ -182,7 +182,7 @@ impl Services {
     }
 
     /// From now on everything works.
-    pub async fn recover(&mut self) {
+    pub fn recover(&mut self) {
         *self.shared.moment.lock().unwrap() = Moment::After;
         for (place, port) in
             [(&mut self.closing, self.closing_port), (&mut self.late, self.late_port)]

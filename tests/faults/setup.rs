@@ -31,7 +31,7 @@ pub struct Matrix {
 impl Matrix {
     pub async fn start(part: Part) -> Self {
         let signer = Signer::es256("public");
-        let services = Services::start(signer.jwk.clone()).await;
+        let services = Services::start(signer.jwk.clone());
         let mut filters: BTreeMap<String, Vec<Group>> = BTreeMap::new();
         for group in groups().filter(|group| part(group.service)) {
             filters.entry(filter_name(group)).or_default().push(group);

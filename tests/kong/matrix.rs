@@ -40,7 +40,7 @@ struct Matrix {
 impl Matrix {
     async fn start(part: fn(Group) -> bool) -> Self {
         let signer = Signer::es256("public");
-        let services = Services::start(signer.jwk.clone()).await;
+        let services = Services::start(signer.jwk.clone());
         let mut matrix = Self { part, services, signer, gateways: BTreeMap::new() };
         let mut filters: BTreeMap<String, Vec<Group>> = BTreeMap::new();
         for group in matrix.groups() {
@@ -222,7 +222,7 @@ async fn each_cell_ends_as_the_contract_says(part: fn(Group) -> bool) {
     }
 
     let mut matrix = Arc::into_inner(matrix).expect("nobody else has it");
-    matrix.services.recover().await;
+    matrix.services.recover();
     let matrix = Arc::new(matrix);
     let is_one = |cell: &Cell| cell.visit == Visit::Required && cell.protocol == Protocol::Http;
     all_served(&matrix, is_one, None).await;

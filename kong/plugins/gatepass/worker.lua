@@ -124,7 +124,7 @@ function Worker:wait_for(entry)
   if is_due(entry.refresh_at, REFRESH_SECONDS, now()) then
     self:refresh(entry)
   end
-  while not entry.gateway and now() < entry.asking_until do
+  while not entry.gateway and not is_due(entry.asking_until, REFRESH_SECONDS, now()) do
     ngx.sleep(ASKING_PAUSE_SECONDS)
   end
   return entry.gateway
